@@ -20,6 +20,8 @@ public final class PhysicalMemory {
   public enum PageBits {
     public static let readable: UInt = 1
     public static let writable: UInt = 2
+    /// The page holds code that a processor has decoded: writers must tell `onCodeWrite`.
+    public static let code: UInt = 4
     public static let mask: UInt = 0xFFF
   }
 
@@ -41,6 +43,8 @@ public final class PhysicalMemory {
   public let pageTable: UnsafeMutablePointer<UInt>
   public let pageCount: UInt64
   public private(set) var blocks: [Block] = []
+  /// Told before a device or loader writes to a page that holds decoded code.
+  public var onCodeWrite: ((_ address: UInt64, _ size: Int) -> Void)?
   private var ranges: [Range] = []
   private var mappings: [(UnsafeMutableRawPointer, Int)] = []
 
@@ -138,6 +142,7 @@ public final class PhysicalMemory {
   /// Writes `size` (1…8) bytes that do not cross a page; writes to ROM and to nothing are dropped.
   public func write(_ address: UInt64, _ value: UInt64, size: Int) {
     if let p = host(address, forWriting: true) {
+      if pageWord(address) & PageBits.code != 0 { onCodeWrite?(address, size) }
       withUnsafeBytes(of: value.littleEndian) { p.copyMemory(from: $0.baseAddress!, byteCount: size) }
       return
     }
@@ -156,6 +161,7 @@ public final class PhysicalMemory {
       let a = address &+ UInt64(done)
       guard let p = host(a) else { return false }
       let n = min(bytes.count - done, Int(4096 - (a & 0xFFF)))
+      if pageWord(a) & PageBits.code != 0 { onCodeWrite?(a, n) }
       p.copyMemory(from: bytes.baseAddress! + done, byteCount: n)
       done += n
     }

@@ -1,5 +1,6 @@
 import Platform
 import SoftFloat
+import X86
 import X86Decoder
 
 /// Hidden part of a segment register (SDM vol. 3A §3.4.3).
@@ -138,11 +139,16 @@ public struct CPUState {
   public var jumpSalt: UInt64 = 0
   /// Current data TLB (one for user accesses, one for supervisor, one for supervisor with AC set).
   public var tlb: UnsafeMutableRawPointer
-  public var stackTag: UInt64 = 1 << 63
+  /// The page the stack pointer was last seen in, for pushes and pops: linear address, host address, and the number of
+  /// offsets at which an 8-byte access fits (4089, or 0 when the entry is not valid).
+  public var stackTag: UInt64 = 0
   public var stackHost: UInt = 0
+  public var stackSpan: UInt64 = 0
   public var missAddress: UInt64 = 0
   /// Instructions left of this entry into the chain, when not in a machine register.
   public var budget: Int = 0
+  /// Value of `retired` at which the budget is 0.
+  public var retiredAtZero: UInt64 = 0
   /// Operation at which the chain was left or is to be entered.
   public var resume: UInt = 0
   public var jumpCache: UnsafeMutableRawPointer
@@ -226,6 +232,9 @@ public struct CPUState {
 
   /// Index among the machine's processors, and the APIC id.
   public var index: UInt32 = 0
+
+  /// All TLBs of this processor; `tlb` points to the current one.
+  public var tlbSet: TLBSet
 
   /// What a CPU of this kind is connected to and shares; never nil after construction. Not part of saved state.
   public var environment: Unmanaged<ProcessorEnvironment>

@@ -1,0 +1,135 @@
+/// The software data TLB: 4096 direct-mapped entries of 32 bytes that hold a host address with the permissions folded in.
+///
+/// An entry is { read tag, write tag, host address of the page, unused }. A tag is the linear address of the page, so that
+/// `t = address − tag; t > 4096 − size` finds a miss and a page crossing in one comparison. There is one TLB for each set of
+/// access rights, and the current one is reached through `CPUState.tlb`; changing rights is changing a pointer.
+public enum DataTLB {
+  public static let entries = 4096
+  public static let entryBytes = 32
+  public static let bytes = entries * entryBytes
+
+  public static let readTag = 0
+  public static let writeTag = 8
+  public static let host = 16
+
+  /// Byte offset of the entry for a linear address.
+  @inlinable @inline(__always)
+  public static func offset(_ linear: UInt64) -> Int {
+    Int(truncatingIfNeeded: (linear &>> 7) & UInt64((entries &- 1) &<< 5))
+  }
+
+  /// A tag that no address with this index can match: its own index bits differ.
+  @inlinable @inline(__always)
+  public static func invalidTag(_ offset: Int) -> UInt64 {
+    (UInt64(truncatingIfNeeded: offset) &<< 7) ^ 0x1000
+  }
+}
+
+/// The TLBs of one processor, and a log of the entries to drop when the page tables change.
+///
+/// Entries of global pages survive a change of CR3 (SDM vol. 3A §4.10.2.4). The log keeps flushing proportional to what was
+/// filled since the last flush, not to the size of the TLB.
+public struct TLBSet {
+  public static let count = 4
+  /// CPL 3.
+  public static let user = 0
+  /// CPL 0–2, with SMAP in force if CR4 says so.
+  public static let supervisor = 1
+  /// CPL 0–2 with RFLAGS.AC set, which lifts SMAP.
+  public static let supervisorAC = 2
+  /// Never filled: every access takes the slow path, where alignment is checked.
+  public static let none = 3
+
+  let memory: UnsafeMutableRawPointer
+  /// Number of logged fills of each TLB, and the logs: entry index with bit 15 set for global pages.
+  let log: UnsafeMutablePointer<UInt16>
+  let logged: UnsafeMutablePointer<Int32>
+  static let logCapacity = 4096
+
+  public init() {
+    memory = .allocate(byteCount: Self.count * DataTLB.bytes, alignment: 4096)
+    log = .allocate(capacity: Self.count * Self.logCapacity)
+    logged = .allocate(capacity: Self.count)
+    for t in 0..<Self.count {
+      for e in 0..<DataTLB.entries { invalidate(t, e * DataTLB.entryBytes) }
+      logged[t] = 0
+    }
+  }
+
+  func deallocate() {
+    memory.deallocate()
+    log.deallocate()
+    logged.deallocate()
+  }
+
+  func base(_ tlb: Int) -> UnsafeMutableRawPointer { memory + tlb * DataTLB.bytes }
+
+  @inline(__always)
+  func invalidate(_ tlb: Int, _ offset: Int) {
+    let e = base(tlb) + offset
+    e.storeBytes(of: DataTLB.invalidTag(offset), as: UInt64.self)
+    e.storeBytes(of: DataTLB.invalidTag(offset), toByteOffset: DataTLB.writeTag, as: UInt64.self)
+  }
+
+  /// Enters a page. `writable` also stands for "dirty already set, no code on the page".
+  func fill(_ tlb: Int, page: UInt64, host: UInt, writable: Bool, global: Bool) {
+    let offset = DataTLB.offset(page)
+    let e = base(tlb) + offset
+    e.storeBytes(of: page, as: UInt64.self)
+    e.storeBytes(of: writable ? page : DataTLB.invalidTag(offset), toByteOffset: DataTLB.writeTag, as: UInt64.self)
+    e.storeBytes(of: host, toByteOffset: DataTLB.host, as: UInt.self)
+    let n = Int(logged[tlb])
+    if n < Self.logCapacity {
+      log[tlb * Self.logCapacity + n] = UInt16(offset / DataTLB.entryBytes) | (global ? 0x8000 : 0)
+      logged[tlb] = Int32(n + 1)
+    } else {
+      logged[tlb] = Int32(Self.logCapacity + 1)
+    }
+  }
+
+  /// Drops all entries, or all but those of global pages.
+  func flush(keepGlobal: Bool) {
+    for t in 0..<Self.count {
+      let n = Int(logged[t])
+      let entries = log + t * Self.logCapacity
+      if n > Self.logCapacity {
+        for e in 0..<DataTLB.entries { invalidate(t, e * DataTLB.entryBytes) }
+        logged[t] = 0
+        continue
+      }
+      var kept = 0
+      for i in 0..<n {
+        let e = entries[i]
+        if keepGlobal, e & 0x8000 != 0 {
+          entries[kept] = e
+          kept += 1
+        } else {
+          invalidate(t, Int(e & 0xFFF) * DataTLB.entryBytes)
+        }
+      }
+      logged[t] = Int32(kept)
+    }
+  }
+
+  /// Drops the entries for one page of linear addresses.
+  func drop(page: UInt64) {
+    let offset = DataTLB.offset(page)
+    for t in 0..<Self.count {
+      let e = base(t) + offset
+      if e.load(as: UInt64.self) == page & ~0xFFF { invalidate(t, offset) }
+    }
+  }
+
+  /// Takes write permission from every entry for a host page: it holds decoded code from now on.
+  func protect(host: UInt) {
+    for t in 0..<Self.count {
+      for i in 0..<DataTLB.entries {
+        let offset = i * DataTLB.entryBytes
+        let e = base(t) + offset
+        if e.load(fromByteOffset: DataTLB.host, as: UInt.self) == host {
+          e.storeBytes(of: DataTLB.invalidTag(offset), toByteOffset: DataTLB.writeTag, as: UInt64.self)
+        }
+      }
+    }
+  }
+}
