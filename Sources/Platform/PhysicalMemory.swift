@@ -70,6 +70,14 @@ public final class PhysicalMemory {
     return p
   }
 
+  /// A zeroed table with one element for each page frame; it lives as long as this map and costs memory only where it is touched.
+  public func reserveTable<T>(of type: T.Type) -> UnsafeMutablePointer<T> {
+    let bytes = Int(pageCount) * MemoryLayout<T>.stride
+    let raw = Self.reserve(bytes)
+    mappings.append((raw, bytes))
+    return raw.bindMemory(to: T.self, capacity: Int(pageCount))
+  }
+
   /// Adds zeroed memory at `base`; both numbers are multiples of 4096. Returns its host address.
   @discardableResult
   public func addMemory(at base: PhysicalAddress, size: UInt64, writable: Bool = true) -> UnsafeMutableRawPointer {

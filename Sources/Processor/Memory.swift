@@ -51,7 +51,7 @@ extension CPU {
 
   /// Index in the TLB set for accesses the current instruction makes on its own behalf.
   @inline(__always)
-  var currentTLB: Int {
+  public var currentTLB: Int {
     s.pointee.cpl == 3 ? TLBSet.user
       : s.pointee.systemFlags & RFLAGS.AC != 0 ? TLBSet.supervisorAC : TLBSet.supervisor
   }
@@ -59,7 +59,8 @@ extension CPU {
   /// Translates one page of an access, with all its faults, and enters ordinary memory into a TLB.
   /// Returns the physical address, A20 applied.
   @inline(never)
-  func fillTLB(_ tlb: Int, _ linear: UInt64, _ access: Access) throws(Fault) -> UInt64 {
+  @discardableResult
+  public func fillTLB(_ tlb: Int, _ linear: UInt64, _ access: Access) throws(Fault) -> UInt64 {
     s.pointee.tlbMisses &+= 1
     let page = try translate(linear, access, user: tlb == TLBSet.user)
     let environment = environment
@@ -70,7 +71,6 @@ extension CPU {
         && word & PhysicalMemory.PageBits.code == 0
       tlbs.fill(tlb, page: linear & ~0xFFF, host: word & ~PhysicalMemory.PageBits.mask,
                 writable: writable, global: page.global)
-      if tlb == currentTLB, linear & ~0xFFF == s.pointee.stackTag { s.pointee.stackSpan = 0 }
     }
     return physical
   }

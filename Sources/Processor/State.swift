@@ -135,8 +135,9 @@ public struct CPUState {
   public var codeBias: UInt64 = 0
   /// All ones, 2^32 − 1 or 2^16 − 1 by the code segment's address size.
   public var addressMask: UInt64 = 0xFFFF
-  /// Added to a linear RIP to make a key of jump caches; changes whenever a mapping or a code page does.
-  public var jumpSalt: UInt64 = 0
+  /// Entries of jump caches are valid while this has the value they were made with: it changes whenever a mapping or a
+  /// page of decoded code does. Bit 0 is set at CPL 3. Starts at 2, so that zeroed entries are never valid.
+  public var jumpStamp: UInt64 = 2
   /// Current data TLB (one for user accesses, one for supervisor, one for supervisor with AC set).
   public var tlb: UnsafeMutableRawPointer
   /// The page the stack pointer was last seen in, for pushes and pops: linear address, host address, and the number of
@@ -152,6 +153,7 @@ public struct CPUState {
   /// Operation at which the chain was left or is to be entered.
   public var resume: UInt = 0
   public var jumpCache: UnsafeMutableRawPointer
+  public var codeTLB: UnsafeMutablePointer<CodeTLBEntry>
 
   // — architectural
   /// Address of the current instruction while it executes outside the chain; the next one between instructions.

@@ -1,0 +1,218 @@
+import Platform
+import X86Decoder
+
+/// The decoded operations of one page of code in one mode: where in the page blocks begin.
+public struct CodePage {
+  public let physicalPage: UInt64
+  /// What decoding depended on: mode, limit of CS and where in a page CS begins.
+  public let key: CodeKey
+  public var next: UnsafeMutablePointer<CodePage>?
+  /// Open-addressed table of block starts: pointer << 16 | offset + 1; 0 is empty.
+  var table: UnsafeMutablePointer<UInt64>
+  var mask: Int
+  var used: Int
+
+  @inline(__always)
+  func find(_ offset: UInt64) -> OperationPointer? {
+    var i = Int(offset) & mask
+    while true {
+      let e = table[i]
+      if e == 0 { return nil }
+      if e & 0xFFFF == offset &+ 1 { return OperationPointer(bitPattern: UInt(e &>> 16)) }
+      i = (i &+ 1) & mask
+    }
+  }
+
+  mutating func insert(_ offset: UInt64, _ operation: OperationPointer) {
+    if used &* 2 >= mask { grow() }
+    place((UInt64(UInt(bitPattern: operation)) &<< 16) | (offset &+ 1))
+    used &+= 1
+  }
+
+  private func place(_ entry: UInt64) {
+    var i = Int((entry & 0xFFFF) &- 1) & mask
+    while table[i] != 0 { i = (i &+ 1) & mask }
+    table[i] = entry
+  }
+
+  private mutating func grow() {
+    let old = table
+    let count = mask + 1
+    table = .allocate(capacity: count * 4)
+    table.initialize(repeating: 0, count: count * 4)
+    mask = count * 4 - 1
+    for i in 0..<count where old[i] != 0 { place(old[i]) }
+    old.deallocate()
+  }
+}
+
+public struct CodeKey: Equatable {
+  public var modeKey: UInt16
+  public var csOffset: UInt16
+  public var csLimit: UInt32
+
+  @inlinable public init(modeKey: UInt16, csOffset: UInt16, csLimit: UInt32) {
+    self.modeKey = modeKey
+    self.csOffset = csOffset
+    self.csLimit = csLimit
+  }
+}
+
+/// What the machine's processors share of decoded code: pages by physical address and an arena of operations.
+///
+/// A page that holds decoded code has no writable TLB entry and a mark in the physical page table, so writers come here first
+/// (`noteWrite`). Operations are never freed one by one: a dropped page leaves its operations unreachable, and a
+/// full arena drops everything. Dropping changes every processor's jump stamp, which makes all cached jumps between pages stale at once.
+public final class CodeCache {
+  public let memory: PhysicalMemory
+  private var processors: [CPU] = []
+
+  /// First `CodePage` of a physical page as an address, by page number; allocated lazily by the host.
+  private let pages: UnsafeMutablePointer<UInt>
+  /// Granules of 64 bytes of each page that hold decoded bytes, and writes that missed them; by page number.
+  private var marks: [UInt64: PageMarks] = [:]
+
+  private struct PageMarks {
+    var granules: UInt64 = 0
+    var quietWrites: UInt32 = 0
+  }
+
+  /// Arena of 32-byte slots, in chunks.
+  public static let chunkSlots = 32768
+  public static let maximumChunks = 40
+  private var chunks: [OperationPointer] = []
+  private var chunk = 0
+  private var slot = 0
+  /// Goes up when all operations were dropped; who holds operation pointers over a look-up compares it.
+  public private(set) var epoch: UInt64 = 0
+
+  public private(set) var blocksDecoded: UInt64 = 0
+
+  public init(memory: PhysicalMemory) {
+    self.memory = memory
+    pages = memory.reserveTable(of: UInt.self)
+    memory.onCodeWrite = { [unowned self] address, size in _ = noteWrite(address, size: size) }
+  }
+
+  deinit {
+    dropAll()
+    for c in chunks { c.deallocate() }
+  }
+
+  public func add(_ cpu: CPU) { processors.append(cpu) }
+  public func remove(_ cpu: CPU) { processors.removeAll { $0.s == cpu.s } }
+
+  // MARK: Pages
+
+  public func page(_ physicalPage: UInt64, key: CodeKey) -> UnsafeMutablePointer<CodePage>? {
+    var p = UnsafeMutablePointer<CodePage>(bitPattern: pages[Int(physicalPage)])
+    while let page = p {
+      if page.pointee.key == key { return page }
+      p = page.pointee.next
+    }
+    return nil
+  }
+
+  /// The record of a page, made and marked if need be. The page is memory.
+  public func makePage(_ physicalPage: UInt64, key: CodeKey) -> UnsafeMutablePointer<CodePage> {
+    if let p = page(physicalPage, key: key) { return p }
+    let first = UnsafeMutablePointer<CodePage>(bitPattern: pages[Int(physicalPage)])
+    if first == nil {
+      marks[physicalPage] = PageMarks()
+      let word = memory.pageTable[Int(physicalPage)]
+      memory.pageTable[Int(physicalPage)] = word | PhysicalMemory.PageBits.code
+      for cpu in processors { cpu.protect(hostPage: word & ~PhysicalMemory.PageBits.mask) }
+    }
+    let p = UnsafeMutablePointer<CodePage>.allocate(capacity: 1)
+    let table = UnsafeMutablePointer<UInt64>.allocate(capacity: 32)
+    table.initialize(repeating: 0, count: 32)
+    p.initialize(to: CodePage(physicalPage: physicalPage, key: key, next: first, table: table, mask: 31, used: 0))
+    pages[Int(physicalPage)] = UInt(bitPattern: p)
+    return p
+  }
+
+  /// Enters a block whose bytes lie at [offset, offset + length) of the page.
+  public func insert(_ page: UnsafeMutablePointer<CodePage>, offset: UInt64, length: UInt64, _ operation: OperationPointer) {
+    page.pointee.insert(offset, operation)
+    blocksDecoded &+= 1
+    mark(page.pointee.physicalPage, offset: offset, length: length)
+  }
+
+  /// Marks bytes as decoded without entering a block (the second page of an instruction that crosses).
+  public func mark(_ physicalPage: UInt64, offset: UInt64, length: UInt64) {
+    let first = offset &>> 6
+    let last = min((offset &+ max(length, 1) &- 1) &>> 6, 63)
+    let bits = (~0 &>> (63 &- (last &- first))) &<< first
+    marks[physicalPage, default: PageMarks()].granules |= bits
+  }
+
+  /// A write of `size` bytes is about to happen on a page marked as code; it does not cross the page.
+  /// Returns true if decoded code was dropped.
+  public func noteWrite(_ address: UInt64, size: Int) -> Bool {
+    let page = address &>> 12
+    guard var m = marks[page] else { return false }
+    let first = (address & 0xFFF) &>> 6
+    let last = min(((address & 0xFFF) &+ UInt64(size) &- 1) &>> 6, 63)
+    let bits: UInt64 = (~0 &>> (63 &- (last &- first))) &<< first
+    if m.granules & bits == 0 {
+      // Data beside code. After many such writes the page is taken for data, so that it gets a fast TLB entry again.
+      m.quietWrites &+= 1
+      if m.quietWrites < 512 {
+        marks[page] = m
+        return false
+      }
+    }
+    drop(page)
+    return m.granules & bits != 0
+  }
+
+  /// Forgets all code decoded from a physical page.
+  public func drop(_ physicalPage: UInt64) {
+    release(physicalPage)
+    for cpu in processors { cpu.forgetCode() }
+  }
+
+  public func dropAll() {
+    for page in marks.keys { release(page) }
+    chunk = 0
+    slot = 0
+    epoch &+= 1
+    for cpu in processors { cpu.forgetCode() }
+  }
+
+  private func release(_ physicalPage: UInt64) {
+    var p = UnsafeMutablePointer<CodePage>(bitPattern: pages[Int(physicalPage)])
+    while let page = p {
+      p = page.pointee.next
+      page.pointee.table.deallocate()
+      page.deallocate()
+    }
+    pages[Int(physicalPage)] = 0
+    marks[physicalPage] = nil
+    memory.pageTable[Int(physicalPage)] &= ~PhysicalMemory.PageBits.code
+  }
+
+  // MARK: Arena
+
+  /// Room for `count` operations in a row (at most 4096). May drop all code first: compare `epoch`.
+  public func allocate(_ count: Int) -> OperationPointer {
+    if chunk < chunks.count, slot &+ count > Self.chunkSlots {
+      chunk &+= 1
+      slot = 0
+    }
+    if chunk == chunks.count {
+      if chunk == Self.maximumChunks {
+        dropAll()
+      } else {
+        chunks.append(.allocate(capacity: Self.chunkSlots))
+        slot = 0
+      }
+    }
+    let p = chunks[chunk] + slot
+    slot &+= count
+    return p
+  }
+
+  /// Bytes held by the arena.
+  public var arenaBytes: Int { chunks.count * Self.chunkSlots * MemoryLayout<Operation>.stride }
+}
