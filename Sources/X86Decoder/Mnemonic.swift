@@ -13,6 +13,7 @@ public enum Mnemonic: UInt16, CaseIterable, Sendable {
   case truncated
   /// Longer than 15 bytes: #GP(0) (SDM vol. 3A §6.15, interrupt 13).
   case tooLong
+
   // Data transfer.
   case MOV, MOVSX, MOVSXD, MOVZX, MOVBE, MOVNTI, BSWAP, XCHG, XLAT, LEA, PUSH, POP, PUSHA, POPA, PUSHF, POPF
   case LAHF, SAHF, ENTER, LEAVE, LDS, LES, LFS, LGS, LSS, CBW, CWDE, CDQE, CWD, CDQ, CQO
