@@ -147,22 +147,24 @@ public final class HPET: Device, MemoryHandler, InterruptSink {
     }
   }
 
-  private func writeRegister(_ offset: UInt64, _ value: UInt64, written: UInt64) {
+  /// Writes the bits of `value` that `lane` covers.
+  private func writeRegister(_ offset: UInt64, _ value: UInt64, lane: UInt64) {
+    let merged = readRegister(offset) & ~lane | value & lane
     switch offset {
-    case 0x010: writeConfiguration(value)
+    case 0x010: writeConfiguration(merged)
     case 0x020:
-      for n in 0..<Self.timerCount where (value & written & status).bit(n) {
+      for n in 0..<Self.timerCount where (value & lane & status).bit(n) {
         status = status.settingBit(n, false)
         lower(n)
       }
     case 0x0F0:
       // Writable only while halted; a running counter keeps counting (specification §2.3.7).
-      if !isEnabled { counterBase = value }
+      if !isEnabled { counterBase = merged }
     case 0x100..<(0x100 + 0x20 * UInt64(Self.timerCount)):
       let n = Int(offset - 0x100) / 0x20
       switch offset & 0x1F {
-      case 0x00: writeTimerConfiguration(n, value)
-      case 0x08: writeComparator(n, value)
+      case 0x00: writeTimerConfiguration(n, merged)
+      case 0x08: writeComparator(n, value, lane: lane)
       default: break
       }
     default: break
@@ -205,11 +207,14 @@ public final class HPET: Device, MemoryHandler, InterruptSink {
     if new & Config.enable & ~old != 0, new & Config.level != 0, status.bit(n) { interrupt(n) }
   }
 
-  private func writeComparator(_ n: Int, _ value: UInt64) {
+  /// In periodic mode a write sets the period, and the comparator itself only after VAL_SET (specification §2.3.9.2.2).
+  private func writeComparator(_ n: Int, _ value: UInt64, lane: UInt64) {
+    func merge(_ old: UInt64) -> UInt64 { (old & ~lane | value & lane) & mask(n) }
     let isPeriodic = comparators[n].config & Config.periodic != 0
-    let bounded = value & mask(n)
-    if !isPeriodic || comparators[n].config & Config.valueSet != 0 { comparators[n].value = bounded }
-    if isPeriodic { comparators[n].period = bounded }
+    if !isPeriodic || comparators[n].config & Config.valueSet != 0 {
+      comparators[n].value = merge(comparators[n].value)
+    }
+    if isPeriodic { comparators[n].period = merge(comparators[n].period) }
     comparators[n].config &= ~Config.valueSet
     arm(n)
   }
@@ -221,14 +226,8 @@ public final class HPET: Device, MemoryHandler, InterruptSink {
   public func writeMemory(_ offset: UInt64, _ value: UInt64, size: Int) {
     // Only aligned accesses of 4 and 8 bytes are allowed (specification §2.3.2).
     guard size >= 4, offset & UInt64(size - 1) == 0 else { return }
-    let register = offset & 0x3F8
-    if size == 8 { return writeRegister(register, value, written: .max) }
-    let shift = (offset & 4) * 8
-    let lane: UInt64 = 0xFFFF_FFFF << shift
-    // In periodic mode a half write is meant for the period as well as for the comparator: merge with zero above.
-    let isComparator = register >= 0x100 && register & 0x1F == 8
-    let old = isComparator && shift == 0 && mask(Int(register - 0x100) / 0x20 % Self.timerCount) != .max ? 0 : readRegister(register)
-    writeRegister(register, old & ~lane | value << shift & lane, written: lane)
+    let shift = (offset & 7) * 8
+    writeRegister(offset & 0x3F8, value << shift, lane: allOnes(size) << shift)
   }
 
   // MARK: Device
