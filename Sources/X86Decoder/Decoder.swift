@@ -30,41 +30,52 @@ public struct Decoder: Sendable {
   ///
   /// Gives `.truncated` if it needs more bytes than that, `.tooLong` if it passes 15, `.invalid` if
   /// the bytes are no instruction.
-  @inline(__always)
   public func decode(_ bytes: UnsafeRawPointer, available: Int, codeSize: CodeSize) -> Instruction {
-    if available >= Self.safeLength {
-      var instruction = Instruction()
-      walk(bytes, codeSize, &instruction)
-      if instruction.length > Self.maximumLength { refuse(&instruction, .tooLong) }
-      return instruction
-    }
-    return decodeNearEnd(bytes, available, codeSize)
-  }
-
-  /// Decodes from a copy padded with zeros.
-  @inline(never)
-  private func decodeNearEnd(_ bytes: UnsafeRawPointer, _ available: Int, _ codeSize: CodeSize) -> Instruction {
     var instruction = Instruction()
-    var copy: (UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0)
-    withUnsafeMutableBytes(of: &copy) { buffer in
-      let count = max(0, available)
-      if count > 0 { buffer.baseAddress!.copyMemory(from: bytes, byteCount: count) }
-      walk(UnsafeRawPointer(buffer.baseAddress!), codeSize, &instruction)
-      if Int(instruction.length) > count, count < Self.maximumLength {
-        refuse(&instruction, .truncated)
-      } else if instruction.length > Self.maximumLength {
-        refuse(&instruction, .tooLong)
-      }
+    withUnsafeMutablePointer(to: &instruction) {
+      decode(bytes, available: available, codeSize: codeSize, into: $0)
     }
     return instruction
   }
 
+  /// The same into memory of the caller's, a third faster: a returned `Instruction` is copied.
+  public func decode(
+    _ bytes: UnsafeRawPointer, available: Int, codeSize: CodeSize, into instruction: UnsafeMutablePointer<Instruction>
+  ) {
+    instruction.initialize(to: Instruction())
+    if available >= Self.safeLength {
+      walk(bytes, codeSize, instruction)
+      if instruction.pointee.length > Self.maximumLength { refuse(instruction, .tooLong) }
+    } else {
+      decodeNearEnd(bytes, available, codeSize, instruction)
+    }
+  }
+
+  /// Decodes from a copy padded with zeros.
   @inline(never)
-  private func refuse(_ instruction: inout Instruction, _ reason: Mnemonic) {
-    let length = instruction.length
-    instruction = Instruction()
-    instruction.mnemonic = reason
-    instruction.length = min(length, UInt8(Self.maximumLength))
+  private func decodeNearEnd(
+    _ bytes: UnsafeRawPointer, _ available: Int, _ codeSize: CodeSize, _ instruction: UnsafeMutablePointer<Instruction>
+  ) {
+    var copy: (UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0)
+    withUnsafeMutableBytes(of: &copy) { buffer in
+      guard let start = buffer.baseAddress else { return }
+      let count = max(0, available)
+      start.copyMemory(from: bytes, byteCount: count)
+      walk(UnsafeRawPointer(start), codeSize, instruction)
+      if Int(instruction.pointee.length) > count, count < Self.maximumLength {
+        refuse(instruction, .truncated)
+      } else if instruction.pointee.length > Self.maximumLength {
+        refuse(instruction, .tooLong)
+      }
+    }
+  }
+
+  @inline(never)
+  private func refuse(_ instruction: UnsafeMutablePointer<Instruction>, _ reason: Mnemonic) {
+    let length = min(instruction.pointee.length, UInt8(Self.maximumLength))
+    instruction.pointee = Instruction()
+    instruction.pointee.mnemonic = reason
+    instruction.pointee.length = length
   }
 
   /// What the prefixes and the opcode said, for the operands.
@@ -115,7 +126,7 @@ public struct Decoder: Sendable {
 
   /// Decodes without looking at how many bytes there are; steps over at most `safeLength`.
   @inline(__always)
-  private func walk(_ bytes: UnsafeRawPointer, _ codeSize: CodeSize, _ i: inout Instruction) {
+  private func walk(_ bytes: UnsafeRawPointer, _ codeSize: CodeSize, _ i: UnsafeMutablePointer<Instruction>) {
     let long = codeSize == .bits64
     var at = 0
     var rex: UInt8 = 0
@@ -162,7 +173,7 @@ public struct Decoder: Sendable {
       }
       at &+= 1
       if at >= Self.maximumLength {
-        i.length = UInt8(Self.maximumLength + 1)
+        i.pointee.length = UInt8(Self.maximumLength + 1)
         return
       }
       opcode = bytes.load(fromByteOffset: at, as: UInt8.self)
@@ -211,7 +222,7 @@ public struct Decoder: Sendable {
       mandatory = UInt32(last & 3)
       prefixes.insert(.vex)
       if isRefused || mapBase < 4 * 256 || mapBase > 6 * 256 {
-        i.length = UInt8(truncatingIfNeeded: context.at)
+        i.pointee.length = UInt8(truncatingIfNeeded: context.at)
         return
       }
       opcode = context.byte()
@@ -240,7 +251,7 @@ public struct Decoder: Sendable {
     var row = map.rows + Int(rowIndex)
     let attributes = row.pointee.attributes
     if rowIndex == 0 {
-      i.length = UInt8(truncatingIfNeeded: context.at)
+      i.pointee.length = UInt8(truncatingIfNeeded: context.at)
       return
     }
     if attributes.contains(.notWithREXB), context.b != 0 {
@@ -249,9 +260,9 @@ public struct Decoder: Sendable {
       row = map.rows + Int(rowIndex)
     }
 
-    i.row = rowIndex
-    i.opcode = opcode
-    i.modRM = context.modRM
+    i.pointee.row = rowIndex
+    i.pointee.opcode = opcode
+    i.pointee.modRM = context.modRM
     if attributes.contains(.takes66) { prefixes.remove(.operandSize) }
     if attributes.contains(.takesRepeat) {
       prefixes.remove(.rep)
@@ -264,19 +275,19 @@ public struct Decoder: Sendable {
         operandLog = 2
       }
     }
-    i.operandSize = 2 &<< UInt8(truncatingIfNeeded: operandLog)
-    i.addressSize = 2 &<< UInt8(truncatingIfNeeded: addressLog)
+    i.pointee.operandSize = 2 &<< UInt8(truncatingIfNeeded: operandLog)
+    i.pointee.addressSize = 2 &<< UInt8(truncatingIfNeeded: addressLog)
     if attributes.contains(.vex) {
       if attributes.contains(.lengthIgnored) { vectorLength = 0 }
-      i.vectorLength = vectorLength != 0 ? 32 : 16
+      i.pointee.vectorLength = vectorLength != 0 ? 32 : 16
       if attributes.contains(.vvvvUnused), context.vvvv != 0 {
-        i.length = UInt8(truncatingIfNeeded: context.at)
-        i.row = 0
+        i.pointee.length = UInt8(truncatingIfNeeded: context.at)
+        i.pointee.row = 0
         return
       }
       if !long { context.vvvv &= 7 }
     }
-    i.prefixes = prefixes
+    i.pointee.prefixes = prefixes
     context.sizeContext = Int(operandLog | vectorLength &<< 2 | (long ? 8 : 0))
 
     // Memory.
@@ -284,24 +295,24 @@ public struct Decoder: Sendable {
     if cell.hasModRM, isRegister == 0, !attributes.contains(.modIgnored) {
       isMemory = true
       if addressLog == 0 {
-        address16(&context, &i)
+        address16(&context, i)
         if attributes.contains(.vectorIndex) { rowIndex = 0 }
       } else {
-        address(&context, &i, isVectorIndexed: attributes.contains(.vectorIndex), &rowIndex)
+        address(&context, i, isVectorIndexed: attributes.contains(.vectorIndex), &rowIndex)
       }
     }
-    if segment != noRegister { i.segment = SegmentRegister(rawValue: segment).unsafelyUnwrapped }
+    if segment != noRegister { i.pointee.segment = SegmentRegister(rawValue: segment).unsafelyUnwrapped }
 
     // Operands.
     let count = row.pointee.operandCount
-    i.operandCount = count
+    i.pointee.operandCount = count
     if count > 0 {
-      i.op0 = operand(row.pointee.form0, &context, &i, &rowIndex)
+      i.pointee.op0 = operand(row.pointee.form0, &context, i, &rowIndex)
       if count > 1 {
-        i.op1 = operand(row.pointee.form1, &context, &i, &rowIndex)
+        i.pointee.op1 = operand(row.pointee.form1, &context, i, &rowIndex)
         if count > 2 {
-          i.op2 = operand(row.pointee.form2, &context, &i, &rowIndex)
-          if count > 3 { i.op3 = operand(row.pointee.form3, &context, &i, &rowIndex) }
+          i.pointee.op2 = operand(row.pointee.form2, &context, i, &rowIndex)
+          if count > 3 { i.pointee.op3 = operand(row.pointee.form3, &context, i, &rowIndex) }
         }
       }
     }
@@ -310,45 +321,45 @@ public struct Decoder: Sendable {
     if prefixes.contains(.lock), !(isMemory && attributes.contains(.lockable)) { rowIndex = 0 }
     let length = UInt8(truncatingIfNeeded: context.at)
     if rowIndex == 0 {
-      i = Instruction()
-      i.length = length
+      i.pointee = Instruction()
+      i.pointee.length = length
       return
     }
-    i.mnemonic = row.pointee.mnemonic
-    i.length = length
+    i.pointee.mnemonic = row.pointee.mnemonic
+    i.pointee.length = length
   }
 
   /// SDM vol. 2A table 2-1.
   @inline(never)
-  private func address16(_ context: inout Context, _ i: inout Instruction) {
+  private func address16(_ context: inout Context, _ i: UnsafeMutablePointer<Instruction>) {
     let mod = context.modRM &>> 6
     let rm = context.modRM & 7
     switch rm {
-    case 0: (i.base, i.index) = (3, 6)
-    case 1: (i.base, i.index) = (3, 7)
-    case 2: (i.base, i.index) = (5, 6)
-    case 3: (i.base, i.index) = (5, 7)
-    case 4: i.base = 6
-    case 5: i.base = 7
-    case 6: i.base = 5
-    default: i.base = 3
+    case 0: (i.pointee.base, i.pointee.index) = (3, 6)
+    case 1: (i.pointee.base, i.pointee.index) = (3, 7)
+    case 2: (i.pointee.base, i.pointee.index) = (5, 6)
+    case 3: (i.pointee.base, i.pointee.index) = (5, 7)
+    case 4: i.pointee.base = 6
+    case 5: i.pointee.base = 7
+    case 6: i.pointee.base = 5
+    default: i.pointee.base = 3
     }
-    if i.base == 5 { i.segment = .ss }
+    if i.pointee.base == 5 { i.pointee.segment = .ss }
     if mod == 1 {
-      i.displacement = Int64(Int8(bitPattern: context.byte()))
+      i.pointee.displacement = Int64(Int8(bitPattern: context.byte()))
     } else if mod == 2 {
-      i.displacement = Int64(Int16(bitPattern: context.word()))
+      i.pointee.displacement = Int64(Int16(bitPattern: context.word()))
     } else if rm == 6 {
-      i.base = noRegister
-      i.segment = .ds
-      i.displacement = Int64(context.word())
+      i.pointee.base = noRegister
+      i.pointee.segment = .ds
+      i.pointee.displacement = Int64(Int16(bitPattern: context.word()))
     }
   }
 
   /// SDM vol. 2A tables 2-2 and 2-3, and §2.2.1.6 for RIP-relative addressing.
   @inline(__always)
   private func address(
-    _ context: inout Context, _ i: inout Instruction, isVectorIndexed: Bool, _ rowIndex: inout UInt16
+    _ context: inout Context, _ i: UnsafeMutablePointer<Instruction>, isVectorIndexed: Bool, _ rowIndex: inout UInt16
   ) {
     let mod = context.modRM &>> 6
     var base = context.modRM & 7
@@ -357,28 +368,28 @@ public struct Decoder: Sendable {
       base = sib & 7
       let index = (sib &>> 3) & 7 | context.x
       if index != 4 || isVectorIndexed {
-        i.index = index
-        i.scale = sib &>> 6
+        i.pointee.index = index
+        i.pointee.scale = sib &>> 6
       }
       if base == 5, mod == 0 {
-        i.displacement = Int64(Int32(bitPattern: context.doubleword()))
+        i.pointee.displacement = Int64(Int32(bitPattern: context.doubleword()))
         return
       }
     } else {
       // A gather has a SIB byte (SDM vol. 2A §2.3.12).
       if isVectorIndexed { rowIndex = 0 }
       if base == 5, mod == 0 {
-        i.displacement = Int64(Int32(bitPattern: context.doubleword()))
-        if context.long { i.base = instructionPointerBase }
+        i.pointee.displacement = Int64(Int32(bitPattern: context.doubleword()))
+        if context.long { i.pointee.base = instructionPointerBase }
         return
       }
     }
-    if base &- 4 < 2, context.b == 0 { i.segment = .ss }
-    i.base = base | context.b
+    if base &- 4 < 2, context.b == 0 { i.pointee.segment = .ss }
+    i.pointee.base = base | context.b
     if mod == 1 {
-      i.displacement = Int64(Int8(bitPattern: context.byte()))
+      i.pointee.displacement = Int64(Int8(bitPattern: context.byte()))
     } else if mod == 2 {
-      i.displacement = Int64(Int32(bitPattern: context.doubleword()))
+      i.pointee.displacement = Int64(Int32(bitPattern: context.doubleword()))
     }
   }
 
@@ -398,7 +409,7 @@ public struct Decoder: Sendable {
   /// One operand; reads the immediates, and clears `rowIndex` where a register does not exist.
   @inline(never)
   private func operand(
-    _ form: OperandForm, _ context: inout Context, _ i: inout Instruction, _ rowIndex: inout UInt16
+    _ form: OperandForm, _ context: inout Context, _ i: UnsafeMutablePointer<Instruction>, _ rowIndex: inout UInt16
   ) -> Operand {
     let size = width(form.registerSize, context)
     let rm = context.modRM & 7 | context.b
@@ -409,35 +420,35 @@ public struct Decoder: Sendable {
       return general(rm, size, context)
     case .G: return general(reg, size, context)
     case .M: return Operand(kind: .memory, size: size)
-    case .Z: return general(i.opcode & 7 | context.b, size, context)
+    case .Z: return general(i.pointee.opcode & 7 | context.b, size, context)
     case .R: return general(rm, size, context)
     case .B: return Operand(kind: .general, register: context.vvvv, size: size)
     case .fixedGeneral: return Operand(kind: .general, register: form.fixed, size: size)
 
     case .I:
-      i.immediate = immediate(form.registerSize, &context)
+      i.pointee.immediate = immediate(form.registerSize, &context)
       // An imm32 stands for the whole operand.
       return Operand(kind: .immediate, size: form.registerSize == .z ? width(.v, context) : size)
     case .signedI:
-      i.immediate = UInt64(bitPattern: Int64(Int8(bitPattern: context.byte())))
+      i.pointee.immediate = UInt64(bitPattern: Int64(Int8(bitPattern: context.byte())))
       return Operand(kind: .immediate, size: width(.v, context))
     case .secondI:
-      i.immediate2 = UInt16(context.byte())
+      i.pointee.immediate2 = UInt16(context.byte())
       return Operand(kind: .immediate2, size: size)
     case .J:
-      i.immediate =
+      i.pointee.immediate =
         form.registerSize == .b
         ? UInt64(bitPattern: Int64(Int8(bitPattern: context.byte()))) : immediate(.z, &context)
-      return Operand(kind: .relative, size: i.operandSize)
+      return Operand(kind: .relative, size: i.pointee.operandSize)
     case .A:
-      i.immediate = i.operandSize == 2 ? UInt64(context.word()) : UInt64(context.doubleword())
-      i.immediate2 = context.word()
+      i.pointee.immediate = i.pointee.operandSize == 2 ? UInt64(context.word()) : UInt64(context.doubleword())
+      i.pointee.immediate2 = context.word()
       return Operand(kind: .farPointer, size: size)
     case .O:
-      switch i.addressSize {
-      case 2: i.displacement = Int64(context.word())
-      case 4: i.displacement = Int64(context.doubleword())
-      default: i.displacement = Int64(bitPattern: context.quadword())
+      switch i.pointee.addressSize {
+      case 2: i.pointee.displacement = Int64(context.word())
+      case 4: i.pointee.displacement = Int64(context.doubleword())
+      default: i.pointee.displacement = Int64(bitPattern: context.quadword())
       }
       return Operand(kind: .memory, size: size)
 
@@ -464,7 +475,7 @@ public struct Decoder: Sendable {
     case .S:
       let register = (context.modRM &>> 3) & 7
       // There are six, and CS is no destination of MOV (SDM vol. 2B, MOV).
-      if register > 5 || (register == 1 && i.opcode == 0x8E) { rowIndex = 0 }
+      if register > 5 || (register == 1 && i.pointee.opcode == 0x8E) { rowIndex = 0 }
       return Operand(kind: .segment, register: register, size: size)
     case .C:
       // CR0, CR2, CR3, CR4, CR8 (SDM vol. 2B, MOV—Move to/from Control Registers).

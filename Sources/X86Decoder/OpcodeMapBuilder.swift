@@ -71,6 +71,8 @@ struct OpcodeMapBuilder {
     flags(scanner.word(), &row, scanner)
     scanner.skipBar()
     attributes(&scanner, &row, &match)
+    // String instructions name no operands in assembly text; their rows show what they use.
+    if row.attributes.contains(.string) { row.operandCount = 0 }
     rows.append(row)
     matches.append(match)
   }

@@ -52,8 +52,8 @@ extension OpcodeMapText {
     VEX.LIG.NP.0F 2F        | VCOMISS           Vss,Wss           | avx       | 00M0MM
     VEX.LIG.66.0F 2F        | VCOMISD           Vsd,Wsd           | avx       | 00M0MM
     # 0F 50-0F 5F
-    VEX.NP.0F 50            | VMOVMSKPS         Gn,Ups            | avx
-    VEX.66.0F 50            | VMOVMSKPD         Gn,Upd            | avx
+    VEX.NP.0F 50            | VMOVMSKPS         Gd,Ups            | avx
+    VEX.66.0F 50            | VMOVMSKPD         Gd,Upd            | avx
     VEX.NP.0F 51            | VSQRTPS           Vx,Wx             | avx
     VEX.66.0F 51            | VSQRTPD           Vx,Wx             | avx
     VEX.LIG.F3.0F 51        | VSQRTSS           Vdq,Hdq,Wss       | avx
@@ -187,7 +187,7 @@ extension OpcodeMapText {
     VEX.LIG.F3.0F C2        | VCMPSS            Vdq,Hdq,Wss,Ib    | avx
     VEX.LIG.F2.0F C2        | VCMPSD            Vdq,Hdq,Wsd,Ib    | avx
     VEX.128.66.0F C4        | VPINSRW           Vdq,Hdq,Rd/Mw,Ib  | avx
-    VEX.128.66.0F C5        | VPEXTRW           Gn,Udq,Ib         | avx
+    VEX.128.66.0F C5        | VPEXTRW           Gd,Udq,Ib         | avx
     VEX.NP.0F C6            | VSHUFPS           Vx,Hx,Wx,Ib       | avx
     VEX.66.0F C6            | VSHUFPD           Vx,Hx,Wx,Ib       | avx
     # 0F D0-0F DF
@@ -204,8 +204,8 @@ extension OpcodeMapText {
     VEX.128.66.0F D5        | VPMULLW           Vx,Hx,Wx          | avx
     VEX.256.66.0F D5        | VPMULLW           Vx,Hx,Wx          | avx2
     VEX.128.66.0F D6        | VMOVQ             Wq,Vq             | avx
-    VEX.128.66.0F D7        | VPMOVMSKB         Gn,Ux             | avx
-    VEX.256.66.0F D7        | VPMOVMSKB         Gn,Ux             | avx2
+    VEX.128.66.0F D7        | VPMOVMSKB         Gd,Ux             | avx
+    VEX.256.66.0F D7        | VPMOVMSKB         Gd,Ux             | avx2
     VEX.128.66.0F D8        | VPSUBUSB          Vx,Hx,Wx          | avx
     VEX.256.66.0F D8        | VPSUBUSB          Vx,Hx,Wx          | avx2
     VEX.128.66.0F D9        | VPSUBUSW          Vx,Hx,Wx          | avx

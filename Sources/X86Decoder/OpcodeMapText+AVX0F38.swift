@@ -208,11 +208,11 @@ extension OpcodeMapText {
     VEX.256.66.0F3A 0E      | VPBLENDW          Vx,Hx,Wx,Ib       | avx2
     VEX.128.66.0F3A 0F      | VPALIGNR          Vx,Hx,Wx,Ib       | avx
     VEX.256.66.0F3A 0F      | VPALIGNR          Vx,Hx,Wx,Ib       | avx2
-    VEX.128.66.0F3A 14      | VPEXTRB           Rn/Mb,Vdq,Ib      | avx
-    VEX.128.66.0F3A 15      | VPEXTRW           Rn/Mw,Vdq,Ib      | avx
+    VEX.128.66.0F3A 14      | VPEXTRB           Rd/Mb,Vdq,Ib      | avx
+    VEX.128.66.0F3A 15      | VPEXTRW           Rd/Mw,Vdq,Ib      | avx
     VEX.128.66.0F3A.W0 16   | VPEXTRD           Ed,Vdq,Ib         | avx
     VEX.128.66.0F3A.W1 16   | VPEXTRQ           Eq,Vdq,Ib         | avx       | ------ | o64
-    VEX.128.66.0F3A 17      | VEXTRACTPS        Rn/Md,Vdq,Ib      | avx
+    VEX.128.66.0F3A 17      | VEXTRACTPS        Rd/Md,Vdq,Ib      | avx
     VEX.256.66.0F3A.W0 18   | VINSERTF128       Vx,Hx,Wdq,Ib      | avx
     VEX.256.66.0F3A.W0 19   | VEXTRACTF128      Wdq,Vx,Ib         | avx
     VEX.66.0F3A.W0 1D       | VCVTPS2PH         Wh,Vx,Ib          | f16c

@@ -53,8 +53,8 @@ extension OpcodeMapText {
     NP 0F 2F            | COMISS          Vss,Wss       | sse       | 00M0MM
     66 0F 2F            | COMISD          Vsd,Wsd       | sse2      | 00M0MM
     # 0F 50-0F 5F
-    NP 0F 50            | MOVMSKPS        Gn,Ups        | sse
-    66 0F 50            | MOVMSKPD        Gn,Upd        | sse2
+    NP 0F 50            | MOVMSKPS        Gy,Ups        | sse
+    66 0F 50            | MOVMSKPD        Gy,Upd        | sse2
     NP 0F 51            | SQRTPS          Vps,Wps       | sse
     66 0F 51            | SQRTPD          Vpd,Wpd       | sse2
     F3 0F 51            | SQRTSS          Vss,Wss       | sse
@@ -185,8 +185,8 @@ extension OpcodeMapText {
     F2 0F C2            | CMPSD           Vsd,Wsd,Ib    | sse2
     NP 0F C4            | PINSRW          Pq,Rd/Mw,Ib   | sse
     66 0F C4            | PINSRW          Vdq,Rd/Mw,Ib  | sse2
-    NP 0F C5            | PEXTRW          Gn,Nq,Ib      | sse
-    66 0F C5            | PEXTRW          Gn,Udq,Ib     | sse2
+    NP 0F C5            | PEXTRW          Gd,Nq,Ib      | sse
+    66 0F C5            | PEXTRW          Gd,Udq,Ib     | sse2
     NP 0F C6            | SHUFPS          Vx,Wx,Ib      | sse
     66 0F C6            | SHUFPD          Vx,Wx,Ib      | sse2
     # 0F D0-0F DF
@@ -205,8 +205,8 @@ extension OpcodeMapText {
     66 0F D6            | MOVQ            Wq,Vq         | sse2
     F3 0F D6            | MOVQ2DQ         Vdq,Nq        | sse2
     F2 0F D6            | MOVDQ2Q         Pq,Uq         | sse2
-    NP 0F D7            | PMOVMSKB        Gn,Nq         | sse
-    66 0F D7            | PMOVMSKB        Gn,Ux         | sse2
+    NP 0F D7            | PMOVMSKB        Gd,Nq         | sse
+    66 0F D7            | PMOVMSKB        Gd,Ux         | sse2
     NP 0F D8            | PSUBUSB         Pq,Qq         | mmx
     66 0F D8            | PSUBUSB         Vx,Wx         | sse2
     NP 0F D9            | PSUBUSW         Pq,Qq         | mmx
@@ -370,11 +370,11 @@ extension OpcodeMapText {
     66 0F 3A 0E         | PBLENDW         Vx,Wx,Ib      | sse41
     NP 0F 3A 0F         | PALIGNR         Pq,Qq,Ib      | ssse3
     66 0F 3A 0F         | PALIGNR         Vx,Wx,Ib      | ssse3
-    66 0F 3A 14         | PEXTRB          Rn/Mb,Vdq,Ib  | sse41
-    66 0F 3A 15         | PEXTRW          Rn/Mw,Vdq,Ib  | sse41
+    66 0F 3A 14         | PEXTRB          Rd/Mb,Vdq,Ib  | sse41
+    66 0F 3A 15         | PEXTRW          Rd/Mw,Vdq,Ib  | sse41
     66 0F 3A 16         | PEXTRD          Ed,Vdq,Ib     | sse41
     66 REX.W 0F 3A 16   | PEXTRQ          Eq,Vdq,Ib     | sse41
-    66 0F 3A 17         | EXTRACTPS       Rn/Md,Vdq,Ib  | sse41
+    66 0F 3A 17         | EXTRACTPS       Rd/Md,Vdq,Ib  | sse41
     66 0F 3A 20         | PINSRB          Vdq,Rd/Mb,Ib  | sse41
     66 0F 3A 21         | INSERTPS        Vdq,Udq/Md,Ib | sse41
     66 0F 3A 22         | PINSRD          Vdq,Ed,Ib     | sse41

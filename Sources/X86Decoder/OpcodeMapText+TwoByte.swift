@@ -42,21 +42,22 @@ extension OpcodeMapText {
     0F 01 F9            | RDTSCP                        | rdtscp
     # 0F 02-0F 0D
     0F 02               | LAR             Gv,Rv/Mw      | i286      | --M--- | implicit
-    0F 03               | LSL             Gv,Rv/Mw      | i286      | --M--- | implicit
+    0F 03               | LSL             Gv,Rz/Mw      | i286      | --M--- | implicit
     0F 05               | SYSCALL                       | syscall   | xxxxxx | ends
     0F 06               | CLTS                          | i286      | ------ | cpl0 ends
     0F 07               | SYSRET                        | syscall   | MMMMMM | cpl0 ends
     0F 08               | INVD                          | i486      | ------ | cpl0
     0F 09               | WBINVD                        | i486      | ------ | cpl0
     0F 0B               | UD2                           | i8086     | ------ | ends
-    0F 0D /0            | PREFETCH        Mb            | prefetchw | ------ | noaccess
-    0F 0D /1            | PREFETCHW       Mb            | prefetchw | ------ | noaccess
-    0F 0D /2            | PREFETCHWT1     Mb            | prefetchw | ------ | noaccess
-    0F 0D /3            | PREFETCH        Mb            | prefetchw | ------ | noaccess
-    0F 0D /4            | PREFETCH        Mb            | prefetchw | ------ | noaccess
-    0F 0D /5            | PREFETCH        Mb            | prefetchw | ------ | noaccess
-    0F 0D /6            | PREFETCH        Mb            | prefetchw | ------ | noaccess
-    0F 0D /7            | PREFETCH        Mb            | prefetchw | ------ | noaccess
+    0F 0D               | NOP             Ev            | p6        | ------ | noaccess
+    0F 0D /0            | PREFETCH        Mb            | longMode  | ------ | noaccess
+    0F 0D /1            | PREFETCHW       Mb            | longMode  | ------ | noaccess
+    0F 0D /2            | PREFETCHWT1     Mb            | longMode  | ------ | noaccess
+    0F 0D /3            | PREFETCH        Mb            | longMode  | ------ | noaccess
+    0F 0D /4            | PREFETCH        Mb            | longMode  | ------ | noaccess
+    0F 0D /5            | PREFETCH        Mb            | longMode  | ------ | noaccess
+    0F 0D /6            | PREFETCH        Mb            | longMode  | ------ | noaccess
+    0F 0D /7            | PREFETCH        Mb            | longMode  | ------ | noaccess
     # 0F 18-0F 1F  prefetches and hint NOPs (ENDBR32, ENDBR64, RDSSP, CLDEMOTE and BND* are NOPs here)
     0F 18               | NOP             Ev            | p6        | ------ | noaccess
     0F 18 /0            | PREFETCHNTA     Mb            | sse       | ------ | noaccess
@@ -176,7 +177,7 @@ extension OpcodeMapText {
     0F B6               | MOVZX           Gv,Eb         | i386
     0F B7               | MOVZX           Gv,Ew         | i386
     F3 0F B8            | POPCNT          Gv,Ev         | popcnt    | 00M000
-    0F B9               | UD1             Gv,Ev         | i8086     | ------ | ends noaccess
+    0F B9               | UD1             Gd,Ed         | i8086     | ------ | ends noaccess
     0F BA /4            | BT              Ev,Ib         | i386      | ??-??M
     0F BA /5            | BTS             Ev,Ib         | i386      | ??-??M | lock
     0F BA /6            | BTR             Ev,Ib         | i386      | ??-??M | lock
@@ -204,7 +205,7 @@ extension OpcodeMapText {
     NP,66 0F C7 /7      | RDSEED          Rv            | rdseed    | 00000M
     F3 0F C7 /7         | RDPID           Rn            | rdpid
     0F C8+r             | BSWAP           Zv            | i486
-    0F FF               | UD0             Gv,Ev         | i8086     | ------ | ends noaccess
+    0F FF               | UD0             Gd,Ed         | i8086     | ------ | ends noaccess
     # 0F 38 and 0F 3A  integer and system
     66 0F 38 80         | INVEPT          Gn,Mdq        | vmx       | MMMMMM | cpl0 ends
     66 0F 38 81         | INVVPID         Gn,Mdq        | vmx       | MMMMMM | cpl0 ends
