@@ -17,10 +17,39 @@ extension Extended80 {
     return Extended80(negative: x.negative, exponent: x.exponent &- Source.bias &+ bias, significand: x.significand)
   }
 
-  /// FLD m32fp and the memory operand of FADD m32fp and so on: exact; IE for an SNaN (quieted), DE for a denormal.
+  @inline(__always) private static func widenedOperand<Source: InterchangeFormat>(
+    _ a: Source, other: Extended80, isDividend: Bool, _ environment: inout FloatEnvironment
+  ) -> Extended80 {
+    if a.isOrdinary || a.isDenormal {
+      let superseded = other.isNaN || other.isUnsupported || (isDividend && other.isZero)
+      if a.isDenormal && !superseded { environment.raise(.denormal) }
+      let x = a.unpacked
+      return Extended80(negative: x.negative, exponent: x.exponent &- Source.bias &+ bias, significand: x.significand)
+    }
+    if a.isZero { return zero(negative: a.isNegative) }
+    let payload = (a.raw & Source.fractionMask) &<< UInt64(63 &- Source.fractionWidth)
+    return Extended80(negative: a.isNegative, exponent: maximumExponent, significand: payload | integerBit)
+  }
+
+  /// The memory operand of FADD m32fp, FCOM m32fp and so on, ready for the register operation. Unlike a load it stays an SNaN, which
+  /// only the operation itself can judge beside `other`, the register operand; and its denormal exception, which the wider format would
+  /// hide, gives way to a NaN there or, for the dividend of FDIVR, to a zero. If `environment.unmaskedPreComputation` holds afterwards,
+  /// the operation is not to be carried out.
+  @inline(never)
+  public static func memoryOperand(
+    _ value: Binary32, other: Extended80, isDividend: Bool = false, _ environment: inout FloatEnvironment
+  ) -> Extended80 { widenedOperand(value, other: other, isDividend: isDividend, &environment) }
+
+  /// The memory operand of FADD m64fp and so on; as for binary32.
+  @inline(never)
+  public static func memoryOperand(
+    _ value: Binary64, other: Extended80, isDividend: Bool = false, _ environment: inout FloatEnvironment
+  ) -> Extended80 { widenedOperand(value, other: other, isDividend: isDividend, &environment) }
+
+  /// FLD m32fp: exact; IE for an SNaN (quieted), DE for a denormal.
   @inline(never) public static func from(_ value: Binary32, _ environment: inout FloatEnvironment) -> Extended80 { widened(value, &environment) }
 
-  /// FLD m64fp and the memory operand of FADD m64fp and so on: exact; IE for an SNaN (quieted), DE for a denormal.
+  /// FLD m64fp: exact; IE for an SNaN (quieted), DE for a denormal.
   @inline(never) public static func from(_ value: Binary64, _ environment: inout FloatEnvironment) -> Extended80 { widened(value, &environment) }
 
   /// FILD m16int.
@@ -68,13 +97,24 @@ extension Extended80 {
 }
 
 extension InterchangeFormat {
+  /// Rounds for a store. An unmasked overflow or underflow keeps the result from being stored and so from being inexact, which
+  /// SSE arithmetic would report.
+  @inline(__always) private static func stored(_ x: Unpacked, _ environment: inout FloatEnvironment) -> Self {
+    let before = environment.flags
+    environment.flags = []
+    let result = rounded(x.negative, x.exponent &- Extended80.bias &+ bias, x.significand, &environment)
+    if environment.unmasked.rawValue & 0x18 != 0 {
+      environment.flags.remove(.inexact)
+      environment.roundedUp = false
+    }
+    environment.raise(before)
+    return result
+  }
+
   /// FST: a denormal source raises no DE; one so small always underflows.
   @inline(__always) static func narrowed(_ a: Extended80, _ environment: inout FloatEnvironment) -> Self {
     environment.roundedUp = false
-    if a.isOrdinary {
-      let x = a.unpackedOrdinary
-      return rounded(x.negative, x.exponent &- Extended80.bias &+ bias, x.significand, &environment)
-    }
+    if a.isOrdinary { return stored(a.unpackedOrdinary, &environment) }
     if a.isZero { return zero(negative: a.isNegative) }
     if a.isUnsupported { return invalidResult(&environment) }
     if a.isInfinity { return infinity(negative: a.isNegative) }
@@ -83,8 +123,7 @@ extension InterchangeFormat {
       let payload = (a.significand &<< 1) &>> UInt64(64 &- fractionWidth)
       return Self(raw: payload | infinityBits | quietBit | (a.isNegative ? signBit : 0))
     }
-    let x = a.unpacked
-    return rounded(x.negative, x.exponent &- Extended80.bias &+ bias, x.significand, &environment)
+    return stored(a.unpacked, &environment)
   }
 }
 

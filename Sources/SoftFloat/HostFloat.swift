@@ -65,7 +65,13 @@ public enum HostFloat {
 
   /// SQRTSS. The root of a positive normal number is one, above the smallest.
   @inlinable @inline(__always) public static func sqrt(_ a: Binary32, _ environment: inout FloatEnvironment) -> Binary32 {
-    if isUsable(environment) && a.isOrdinary && !a.isNegative { return Binary32(bits: Float(bitPattern: a.bits).squareRoot().bitPattern) }
+    if isUsable(environment) && a.isOrdinary && !a.isNegative {
+      // Of the significand as an integer, doubled to leave an even exponent. That it cannot be negative spares the C library's sqrt,
+      // which would have to set errno.
+      let odd = (a.bits &>> 23) & 1
+      let r = Float((a.bits & 0x7F_FFFF | 0x80_0000) &<< odd).squareRoot()
+      return Binary32(bits: r.bitPattern &+ (a.bits &>> 23 &- odd &- 150) &<< 22)
+    }
     return Binary32.sqrt(a, &environment)
   }
 
@@ -122,7 +128,13 @@ public enum HostFloat {
 
   /// SQRTSD. The root of a positive normal number is one, above the smallest.
   @inlinable @inline(__always) public static func sqrt(_ a: Binary64, _ environment: inout FloatEnvironment) -> Binary64 {
-    if isUsable(environment) && a.isOrdinary && !a.isNegative { return Binary64(bits: Double(bitPattern: a.bits).squareRoot().bitPattern) }
+    if isUsable(environment) && a.isOrdinary && !a.isNegative {
+      // Of the significand as an integer, doubled to leave an even exponent. That it cannot be negative spares the C library's sqrt,
+      // which would have to set errno.
+      let odd = (a.bits &>> 52 &+ 1) & 1
+      let r = Double((a.bits & 0xF_FFFF_FFFF_FFFF | 0x10_0000_0000_0000) &<< odd).squareRoot()
+      return Binary64(bits: r.bitPattern &+ (a.bits &>> 52 &- odd &- 1075) &<< 51)
+    }
     return Binary64.sqrt(a, &environment)
   }
 
