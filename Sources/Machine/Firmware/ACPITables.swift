@@ -1,7 +1,8 @@
+import Devices
+
 /// ACPI tables of the PC (ACPI specification 6.4, chapter 5; IA-PC HPET specification 1.0a §3.2.4).
 ///
-/// Not modelled: SLIT/SRAT (one node), MCFG (no PCI Express), DMAR, SMI-based mode switch (SMI_CMD is 0: the machine is
-/// in ACPI mode from the start).
+/// Not modelled: SLIT/SRAT (one node), MCFG (no PCI Express), DMAR.
 struct ACPITables {
   /// What the tables have to describe.
   struct Board {
@@ -15,7 +16,8 @@ struct ACPITables {
   enum PowerPorts {
     static let base: UInt16 = 0x600
     static let event = base, control = base + 4, timer = base + 8
-    static let generalEvents: UInt16 = 0xAFE0
+    static let generalEvents = base + 12
+    static let command: UInt16 = 0xB2
     static let reset: UInt64 = 0xCF9
     static let resetValue: UInt8 = 0x0F
     static let interrupt: UInt16 = 9
@@ -102,8 +104,8 @@ struct ACPITables {
     b.put(UInt8(0))
     b.put(UInt8(1))  // preferred profile: desktop
     b.put(PowerPorts.interrupt)
-    b.put(UInt32(0))  // SMI_CMD
-    b.put(UInt32(0))  // ACPI_ENABLE, ACPI_DISABLE, S4BIOS_REQ, PSTATE_CNT
+    b.put(UInt32(PowerPorts.command))
+    b.put([ACPIPowerManagement.enableCommand, ACPIPowerManagement.disableCommand, 0, 0])  // no S4BIOS_REQ, PSTATE_CNT
     b.put(UInt32(PowerPorts.event))
     b.put(UInt32(0))
     b.put(UInt32(PowerPorts.control))
@@ -119,8 +121,8 @@ struct ACPITables {
     b.put([0, 0, 0, 0, 0x32] as [UInt8])  // duty cycle, alarms; century register of the RTC
     b.put(UInt16(3))  // legacy devices, 8042
     b.put(UInt8(0))
-    // WBINVD works, C1 on all processors, no sleep button, reset register.
-    b.put(UInt32(1 << 0 | 1 << 2 | 1 << 5 | 1 << 10))
+    // WBINVD works, C1 on all processors, no sleep button, 32-bit timer, reset register.
+    b.put(UInt32(1 << 0 | 1 << 2 | 1 << 5 | 1 << 8 | 1 << 10))
     b.put(port(PowerPorts.reset, bits: 8, access: 1))
     b.put(PowerPorts.resetValue)
     b.put([0, 0, 0] as [UInt8])

@@ -1,7 +1,9 @@
 /// The tables of the Intel MultiProcessor Specification 1.4, for kernels that look for no ACPI.
 enum MPTable {
   /// Floating pointer structure and configuration table, to be placed at `address`.
-  static func build(processors: Int, at address: UInt64, processorSignature: UInt32, features: UInt32) -> [UInt8] {
+  static func build(
+    processors: Int, at address: UInt64, processorSignature: UInt32 = 0x600, features: UInt32 = 0x201
+  ) -> [UInt8] {
     let configuration = Self.configuration(processors, processorSignature, features)
     var pointer = ByteBuffer()
     pointer.put("_MP_", width: 4)
