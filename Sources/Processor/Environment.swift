@@ -10,7 +10,7 @@ public protocol ProcessorBus: AnyObject {
   func writeDevice(_ address: UInt64, _ value: UInt64, size: Int)
   /// INTA: the vector of the interrupt to take, or nil when the request is gone.
   func acknowledgeInterrupt() -> UInt8?
-  /// CR8 and the local APIC's task priority are one.
+  /// The local APIC's task priority register; its bits 7–4 are CR8.
   var taskPriority: UInt8 { get set }
   /// MSRs of the local APIC (IA32_APIC_BASE, x2APIC 800H–8FFH, TSC deadline); nil means #GP.
   func readAPICRegister(_ msr: UInt32) -> UInt64?
@@ -25,6 +25,8 @@ public final class ProcessorEnvironment {
   public unowned(unsafe) var bus: any ProcessorBus
   /// Physical address lines: A20 masked off means bit 20 reads as zero.
   public var a20Mask: UInt64 = ~0
+  /// The last events delivered, for explanations.
+  public let faultLog = FaultLog()
 
   public init(memory: PhysicalMemory, model: CPUModel, codeCache: CodeCache, bus: any ProcessorBus) {
     self.memory = memory
