@@ -135,6 +135,8 @@ public struct CPUState {
   public var codeBias: UInt64 = 0
   /// All ones, 2^32 − 1 or 2^16 − 1 by the code segment's address size.
   public var addressMask: UInt64 = 0xFFFF
+  /// All ones in 64-bit mode, else 2^32 − 1.
+  public var ripMask: UInt64 = 0xFFFF_FFFF
   /// Entries of jump caches are valid while this has the value they were made with: it changes whenever a mapping or a
   /// page of decoded code does. Bit 0 is set at CPL 3. Starts at 2, so that zeroed entries are never valid.
   public var jumpStamp: UInt64 = 2
@@ -200,6 +202,8 @@ public struct CPUState {
   public var mtrrDefType: UInt64 = 0
   public var specCtrl: UInt64 = 0
   public var xss: UInt64 = 0
+  /// The registers that are only stored.
+  public var msr = ModelSpecificState()
 
   // — events from outside
   /// Level of INTR.
