@@ -59,8 +59,10 @@ extension Extended80 {
     let result = WideFloat(u).times(logarithm.magnitude)
     let negative = u.negative != logarithm.negative
     if logarithm.integral {
-      // At most 15 by 64 bits: nothing has been truncated.
-      return rounded(negative, result.exponent &+ bias, result.significand, .extended, &environment)
+      // At most 15 by 64 bits: nothing has been truncated. Processors report even an exact product as inexact, and underflow with it.
+      let value = rounded(negative, result.exponent &+ bias, result.significand, .extended, &environment)
+      environment.raise(value.isDenormal ? [.underflow, .inexact] : .inexact)
+      return value
     }
     return inexact(negative, result, &environment)
   }

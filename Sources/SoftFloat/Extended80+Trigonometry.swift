@@ -20,7 +20,7 @@ extension Extended80 {
     if let result = trigonometricSpecial(x, ofZero: x, pushedForZero: x, &environment) { return result }
     let angle = reduced(x.unpacked)
     let value = angle.quadrant & 1 == 0 ? inexact(angle.negative != (angle.quadrant & 2 != 0), sine(angle.rest), &environment)
-      : inexact(x.isNegative != (angle.quadrant & 2 != 0), cosine(angle.rest), &environment)
+      : inexact(angle.quadrant & 2 != 0, cosine(angle.rest), &environment)
     return TrigonometricResult(value: value, pushed: value, outOfRange: false)
   }
 
@@ -47,6 +47,10 @@ extension Extended80 {
   @inline(never) public static func fptan(_ x: Extended80, _ environment: inout FloatEnvironment) -> TrigonometricResult {
     if let result = trigonometricSpecial(x, ofZero: x, pushedForZero: one, &environment) { return result }
     let angle = reduced(x.unpacked)
+    if angle.rest.exponent < -64 {
+      // r + r³/3 is r and a little more, which a quotient of truncated values might miss.
+      return TrigonometricResult(value: inexact(angle.negative, angle.rest, &environment), pushed: one, outOfRange: false)
+    }
     let s = sine(angle.rest)
     let c = cosine(angle.rest)
     let odd = angle.quadrant & 1 != 0

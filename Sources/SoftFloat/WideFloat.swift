@@ -82,16 +82,18 @@ struct WideFloat {
   }
 }
 
-/// c[0] + c[1]·x + c[2]·x² … in the fixed point of the coefficients, x being a fraction of 2^128; or the alternating sum.
+/// c[0] + c[1]·x + c[2]·x² … in the fixed point of the coefficients, x being a fraction of 2^128; or the alternating sum, which is
+/// kept below c[0] even if x is too small to show, so that directed rounding goes the right way.
 @inline(__always) func polynomial<let count: Int>(_ coefficients: InlineArray<count, UInt128>, _ x: UInt128, alternating: Bool) -> UInt128 {
   var index = count &- 1
   var sum = coefficients[index]
-  while index > 0 {
+  while index > 1 {
     index &-= 1
     let product = sum.multipliedHigh(x)
     sum = alternating ? coefficients[index] &- product : coefficients[index] &+ product
   }
-  return sum
+  let product = sum.multipliedHigh(x)
+  return alternating ? coefficients[0] &- (product | 1) : coefficients[0] &+ product
 }
 
 extension Extended80 {

@@ -95,7 +95,7 @@ struct Mismatches {
   private(set) var samples: [String] = []
   mutating func add(_ text: @autoclosure () -> String) {
     count += 1
-    if samples.count < 6 { samples.append(text()) }
+    if samples.count < 14 { samples.append(text()) }
   }
   var summary: String { "\(count) mismatches\n" + samples.joined(separator: "\n") }
 }
