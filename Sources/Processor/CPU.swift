@@ -14,10 +14,12 @@ import X86Decoder
   var raw: UnsafeMutableRawPointer { UnsafeMutableRawPointer(s) }
 
   @inline(__always)
-  var environment: ProcessorEnvironment { s.pointee.environment._withUnsafeGuaranteedRef { $0 } }
+  public var environment: ProcessorEnvironment { s.pointee.environment._withUnsafeGuaranteedRef { $0 } }
 
   @inline(__always)
   var tlbs: TLBSet { s.pointee.tlbSet }
+
+  public var codeCache: CodeCache { environment.codeCache }
 
   // MARK: General registers
 

@@ -8,12 +8,12 @@ public struct CodePage {
   public let key: CodeKey
   public var next: UnsafeMutablePointer<CodePage>?
   /// Open-addressed table of block starts: pointer << 16 | offset + 1; 0 is empty.
-  var table: UnsafeMutablePointer<UInt64>
-  var mask: Int
+  @usableFromInline var table: UnsafeMutablePointer<UInt64>
+  @usableFromInline var mask: Int
   var used: Int
 
-  @inline(__always)
-  func find(_ offset: UInt64) -> OperationPointer? {
+  @inlinable @inline(__always)
+  public func find(_ offset: UInt64) -> OperationPointer? {
     var i = Int(offset) & mask
     while true {
       let e = table[i]
@@ -194,8 +194,8 @@ public final class CodeCache {
 
   // MARK: Arena
 
-  /// Room for `count` operations in a row (at most 4096). May drop all code first: compare `epoch`.
-  public func allocate(_ count: Int) -> OperationPointer {
+  /// Makes sure that `count` operations (at most 4096) can be allocated without dropping anything; may drop all code to do so.
+  public func reserve(_ count: Int) {
     if chunk < chunks.count, slot &+ count > Self.chunkSlots {
       chunk &+= 1
       slot = 0
@@ -208,10 +208,17 @@ public final class CodeCache {
         slot = 0
       }
     }
+  }
+
+  /// Room for `count` operations in a row, not initialised. `reserve` must have made sure of it.
+  public func allocate(_ count: Int) -> OperationPointer {
     let p = chunks[chunk] + slot
     slot &+= count
     return p
   }
+
+  /// Returns the unused end of the last allocation.
+  public func giveBack(_ count: Int) { slot &-= count }
 
   /// Bytes held by the arena.
   public var arenaBytes: Int { chunks.count * Self.chunkSlots * MemoryLayout<Operation>.stride }

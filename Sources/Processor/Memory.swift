@@ -62,11 +62,13 @@ extension CPU {
   @discardableResult
   public func fillTLB(_ tlb: Int, _ linear: UInt64, _ access: Access) throws(Fault) -> UInt64 {
     s.pointee.tlbMisses &+= 1
-    let page = try translate(linear, access, user: tlb == TLBSet.user)
+    // The supervisor TLB serves explicit accesses while RFLAGS.AC is clear, and implicit ones, which AC does not concern.
+    let page = try translate(linear, access, user: tlb == TLBSet.user || tlb == TLBSet.none,
+                             implicit: tlb == TLBSet.supervisor)
     let environment = environment
-    let physical = page.physical & environment.a20Mask
+    let physical = page.physical
     let word = environment.memory.pageWord(physical)
-    if word & PhysicalMemory.PageBits.readable != 0, !isWatched(page: linear & ~0xFFF) {
+    if word & PhysicalMemory.PageBits.readable != 0, tlb != TLBSet.none, !isWatched(page: linear & ~0xFFF) {
       let writable = page.writableNow && word & PhysicalMemory.PageBits.writable != 0
         && word & PhysicalMemory.PageBits.code == 0
       tlbs.fill(tlb, page: linear & ~0xFFF, host: word & ~PhysicalMemory.PageBits.mask,

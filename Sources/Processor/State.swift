@@ -97,8 +97,8 @@ public struct Vector256: Equatable {
 
 /// The x87 unit as FXSAVE shows it (SDM vol. 1 §8.1). `registers` is physical order; ST(i) is register (TOP + i) mod 8.
 public struct X87State {
-  public var r0 = Extended80(), r1 = Extended80(), r2 = Extended80(), r3 = Extended80()
-  public var r4 = Extended80(), r5 = Extended80(), r6 = Extended80(), r7 = Extended80()
+  public var r0 = Extended80.zero, r1 = Extended80.zero, r2 = Extended80.zero, r3 = Extended80.zero
+  public var r4 = Extended80.zero, r5 = Extended80.zero, r6 = Extended80.zero, r7 = Extended80.zero
   public var controlWord: UInt16 = 0x40
   /// Without TOP, which is in `top`.
   public var statusWord: UInt16 = 0

@@ -73,6 +73,7 @@ extension CPU {
 
   /// After a change of mode, or of the base or limit of a CS that is not flat: nothing cached by RIP holds any more.
   public func modeChanged() {
+    s.pointee.ripMask = s.pointee.codeSize == .bits64 ? ~0 : 0xFFFF_FFFF
     changeJumpStamp()
     selectTLB()
   }
@@ -100,7 +101,7 @@ extension CPU {
   }
 
   /// Looks up the decoded page that RIP is in; nil means `CodeFetch` must translate and make it.
-  @inline(__always)
+  @inlinable @inline(__always)
   public func codePage(linear: UInt64) -> UnsafeMutablePointer<CodePage>? {
     let entry = s.pointee.codeTLB + CodeTLB.index(linear)
     if entry.pointee.tag != (linear & ~0xFFF) | UInt64(s.pointee.modeKey) { return nil }

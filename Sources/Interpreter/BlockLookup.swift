@@ -1,0 +1,79 @@
+import Platform
+import Processor
+import X86Decoder
+
+/// From RIP to the operation to execute.
+enum BlockLookup {
+  /// Most operations a block can need: see `BlockBuilder`.
+  private static let room = 64 * 5 + 8
+
+  /// The operation for the instruction at RIP, decoded if need be; sets `codeBias`. Faults of the fetch are delivered, and the search goes on at the handler.
+  ///
+  /// Returns nil when something is to be done outside the chain first, or when the code does not lie in memory
+  /// (then the instruction must be executed singly).
+  static func find(_ cpu: CPU) -> OperationPointer? {
+    let s = cpu.s
+    let linear = Fetch.linear(cpu, s.pointee.rip)
+    if let page = cpu.codePage(linear: linear), isWithinLimit(cpu), page.pointee.key.csLimit == ~0 || page.pointee.key == cpu.codeKey,
+       let op = page.pointee.find(linear & 0xFFF) {
+      s.pointee.codeBias = (linear & ~0xFFF) &- base(cpu)
+      return op
+    }
+    return findSlow(cpu)
+  }
+
+  @inline(__always)
+  private static func base(_ cpu: CPU) -> UInt64 {
+    cpu.s.pointee.codeSize == .bits64 ? 0 : cpu.s.pointee.cs.base
+  }
+
+  @inline(__always)
+  private static func isWithinLimit(_ cpu: CPU) -> Bool {
+    cpu.s.pointee.codeSize == .bits64 || cpu.s.pointee.rip <= UInt64(cpu.s.pointee.cs.limit)
+  }
+
+  @inline(never)
+  private static func findSlow(_ cpu: CPU) -> OperationPointer? {
+    let s = cpu.s
+    while true {
+      do {
+        return try make(cpu)
+      } catch {
+        cpu.deliver(error)
+        s.pointee.exitRequest &= ~ExitRequest.codeChanged
+        if s.pointee.exitRequest != 0 || s.pointee.activity != .running { return nil }
+      }
+    }
+  }
+
+  private static func make(_ cpu: CPU) throws(Fault) -> OperationPointer? {
+    let s = cpu.s
+    if !isWithinLimit(cpu) { throw .generalProtection() }
+    let linear = Fetch.linear(cpu, s.pointee.rip)
+    let physical = try Fetch.translate(cpu, linear)
+    let word = cpu.environment.memory.pageWord(physical)
+    if word & PhysicalMemory.PageBits.readable == 0 { return nil }
+    let cache = cpu.codeCache
+    cache.reserve(room)
+    let page = cache.makePage(physical &>> 12, key: cpu.codeKey)
+    let entry = s.pointee.codeTLB + CodeTLB.index(linear)
+    entry.pointee.tag = (linear & ~0xFFF) | UInt64(s.pointee.modeKey)
+    entry.pointee.page = page
+    s.pointee.codeBias = (linear & ~0xFFF) &- base(cpu)
+    if let op = page.pointee.find(linear & 0xFFF) { return op }
+    guard let host = UnsafeRawPointer(bitPattern: word & ~PhysicalMemory.PageBits.mask) else { return nil }
+    return BlockBuilder(cpu, page, host: host).build(at: linear & 0xFFF)
+  }
+
+  /// Makes stores to the second page of an instruction that crosses noticeable.
+  static func watchSecondPage(_ cpu: CPU, _ instruction: borrowing Instruction) throws(Fault) {
+    let linear = Fetch.linear(cpu, cpu.s.pointee.rip)
+    let length = UInt64(instruction.length)
+    let first = 4096 &- (linear & 0xFFF)
+    if first >= length { return }
+    let physical = try Fetch.translate(cpu, Fetch.linear(cpu, cpu.s.pointee.rip &+ first))
+    if cpu.environment.memory.pageWord(physical) & PhysicalMemory.PageBits.readable == 0 { return }
+    _ = cpu.codeCache.makePage(physical &>> 12, key: cpu.codeKey)
+    cpu.codeCache.mark(physical &>> 12, offset: 0, length: length &- first)
+  }
+}

@@ -1,0 +1,100 @@
+import Platform
+import Processor
+import X86Decoder
+
+/// Memory access of handlers: one comparison in the TLB decides between a host access and the slow path.
+extension CPU {
+  /// Distance of an address from the read tag of its TLB entry; above 4096 − size is a miss or a page crossing.
+  @inline(__always)
+  func readDistance(_ linear: UInt64) -> UInt64 {
+    linear &- (s.pointee.tlb + DataTLB.offset(linear)).load(as: UInt64.self)
+  }
+
+  @inline(__always)
+  func writeDistance(_ linear: UInt64) -> UInt64 {
+    linear &- (s.pointee.tlb + DataTLB.offset(linear)).load(fromByteOffset: DataTLB.writeTag, as: UInt64.self)
+  }
+
+  /// Host address after a hit.
+  @inline(__always)
+  func host(_ linear: UInt64, _ distance: UInt64) -> UnsafeMutableRawPointer {
+    let page = (s.pointee.tlb + DataTLB.offset(linear)).load(fromByteOffset: DataTLB.host, as: UInt.self)
+    return UnsafeMutableRawPointer(bitPattern: page &+ UInt(distance)).unsafelyUnwrapped
+  }
+
+  @inline(__always)
+  func loadHost<T: Width>(_ linear: UInt64, _ distance: UInt64, as: T.Type) -> T {
+    host(linear, distance).loadUnaligned(as: T.self)
+  }
+
+  @inline(__always)
+  func storeHost<T: Width>(_ linear: UInt64, _ distance: UInt64, _ value: T) {
+    host(linear, distance).storeBytes(of: value, as: T.self)
+  }
+
+  @inline(__always)
+  var stack: UnsafeMutableRawPointer {
+    UnsafeMutableRawPointer(bitPattern: s.pointee.stackHost).unsafelyUnwrapped
+  }
+}
+
+extension Width {
+  /// Largest distance at which an access of this width stays on its page.
+  @inline(__always)
+  static var limit: UInt64 { UInt64(truncatingIfNeeded: 4096 &- Self.bitWidth / 8) }
+}
+
+/// Slow paths of memory handlers. `missAddress` holds the linear address. They fill the TLB and dispatch the same operation again,
+/// or execute the instruction outside the chain when the fast path can never do it: a fault, a device, a
+/// page crossing, a watched page, a store over decoded code.
+enum Miss {
+  @inline(never)
+  static func read(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+    if fill(cpu, .read) { return handler(of: op)(cpu, op, n, fr, fa) }
+    return Outside.retry(cpu, op, n, fr, fa)
+  }
+
+  @inline(never)
+  static func write(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+    if fill(cpu, .write) { return handler(of: op)(cpu, op, n, fr, fa) }
+    return Outside.retry(cpu, op, n, fr, fa)
+  }
+
+  @inline(never)
+  static func stack(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+    if fillStack(cpu) { return handler(of: op)(cpu, op, n, fr, fa) }
+    return Outside.retry(cpu, op, n, fr, fa)
+  }
+
+  /// True if the access is worth another try on the fast path.
+  @inline(never)
+  private static func fill(_ cpu: CPU, _ access: Access) -> Bool {
+    let address = cpu.s.pointee.missAddress
+    let page = address & ~0xFFF
+    if hits(cpu, page, access) || !cpu.isCanonical(address) { return false }
+    if cpu.s.pointee.tlb == cpu.s.pointee.tlbSet.base(TLBSet.none) { return false }
+    do {
+      try cpu.fillTLB(cpu.currentTLB, address, access)
+    } catch {
+      return false
+    }
+    return hits(cpu, page, access)
+  }
+
+  private static func hits(_ cpu: CPU, _ page: UInt64, _ access: Access) -> Bool {
+    let entry = cpu.s.pointee.tlb + DataTLB.offset(page)
+    return entry.load(fromByteOffset: access == .write ? DataTLB.writeTag : DataTLB.readTag, as: UInt64.self) == page
+  }
+
+  @inline(never)
+  private static func fillStack(_ cpu: CPU) -> Bool {
+    let address = cpu.s.pointee.missAddress
+    let page = address & ~0xFFF
+    if address & 0xFFF > 4088 { return false }
+    if !hits(cpu, page, .write), !fill(cpu, .write) { return false }
+    cpu.s.pointee.stackTag = page
+    cpu.s.pointee.stackHost = (cpu.s.pointee.tlb + DataTLB.offset(page)).load(fromByteOffset: DataTLB.host, as: UInt.self)
+    cpu.s.pointee.stackSpan = 4089
+    return true
+  }
+}

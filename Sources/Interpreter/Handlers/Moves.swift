@@ -1,0 +1,194 @@
+import Processor
+import X86Decoder
+
+/// MOV, MOVZX, MOVSX, MOVSXD, LEA, XCHG, BSWAP, CBW … CQO, SETcc and CMOVcc.
+
+enum Mov_Reg_Reg<T: Width> {
+  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+    cpu.set(op.pointee.a, cpu.get(op.pointee.b, as: T.self))
+    return Next.operation(cpu, op, n, fr, fa)
+  }
+}
+
+enum Mov_Reg_Imm<T: Width> {
+  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+    cpu.set(op.pointee.a, T.immediate(op))
+    return Next.operation(cpu, op, n, fr, fa)
+  }
+}
+
+/// A 64-bit constant, in `link`.
+enum Mov_Reg_Imm64 {
+  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+    cpu.set(op.pointee.a, UInt64(op.pointee.link))
+    return Next.operation(cpu, op, n, fr, fa)
+  }
+}
+
+enum Mov_Reg_Mem<T: Width, A: AddressForm> {
+  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+    let address = A.address(cpu, op)
+    let distance = cpu.readDistance(address)
+    if distance > T.limit {
+      cpu.s.pointee.missAddress = address
+      return Miss.read(cpu, op, n, fr, fa)
+    }
+    cpu.set(op.pointee.a, cpu.loadHost(address, distance, as: T.self))
+    return Next.operation(cpu, op, n, fr, fa)
+  }
+}
+
+enum Mov_Mem_Reg<T: Width, A: AddressForm> {
+  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+    let address = A.address(cpu, op)
+    let distance = cpu.writeDistance(address)
+    if distance > T.limit {
+      cpu.s.pointee.missAddress = address
+      return Miss.write(cpu, op, n, fr, fa)
+    }
+    cpu.storeHost(address, distance, cpu.get(op.pointee.a, as: T.self))
+    return Next.operation(cpu, op, n, fr, fa)
+  }
+}
+
+enum Mov_Mem_Imm<T: Width, A: AddressForm> {
+  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+    let address = A.address(cpu, op)
+    let distance = cpu.writeDistance(address)
+    if distance > T.limit {
+      cpu.s.pointee.missAddress = address
+      return Miss.write(cpu, op, n, fr, fa)
+    }
+    cpu.storeHost(address, distance, T.immediate(op))
+    return Next.operation(cpu, op, n, fr, fa)
+  }
+}
+
+/// MOVZX from `S` to `T`.
+enum Movzx_Reg_Reg<T: Width, S: Width> {
+  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+    cpu.set(op.pointee.a, T(truncatingIfNeeded: cpu.get(op.pointee.b, as: S.self)))
+    return Next.operation(cpu, op, n, fr, fa)
+  }
+}
+
+enum Movzx_Reg_Mem<T: Width, S: Width, A: AddressForm> {
+  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+    let address = A.address(cpu, op)
+    let distance = cpu.readDistance(address)
+    if distance > S.limit {
+      cpu.s.pointee.missAddress = address
+      return Miss.read(cpu, op, n, fr, fa)
+    }
+    cpu.set(op.pointee.a, T(truncatingIfNeeded: cpu.loadHost(address, distance, as: S.self)))
+    return Next.operation(cpu, op, n, fr, fa)
+  }
+}
+
+/// MOVSX and MOVSXD from `S` to `T`.
+enum Movsx_Reg_Reg<T: Width, S: Width> {
+  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+    cpu.set(op.pointee.a, T(truncatingIfNeeded: S.signed(cpu.get(op.pointee.b, as: S.self))))
+    return Next.operation(cpu, op, n, fr, fa)
+  }
+}
+
+enum Movsx_Reg_Mem<T: Width, S: Width, A: AddressForm> {
+  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+    let address = A.address(cpu, op)
+    let distance = cpu.readDistance(address)
+    if distance > S.limit {
+      cpu.s.pointee.missAddress = address
+      return Miss.read(cpu, op, n, fr, fa)
+    }
+    cpu.set(op.pointee.a, T(truncatingIfNeeded: S.signed(cpu.loadHost(address, distance, as: S.self))))
+    return Next.operation(cpu, op, n, fr, fa)
+  }
+}
+
+/// LEA: the address form must not be a segment's.
+enum Lea<T: Width, A: AddressForm> {
+  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+    cpu.set(op.pointee.a, T(truncatingIfNeeded: A.address(cpu, op)))
+    return Next.operation(cpu, op, n, fr, fa)
+  }
+}
+
+enum Xchg_Reg_Reg<T: Width> {
+  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+    let a = cpu.get(op.pointee.a, as: T.self), b = cpu.get(op.pointee.b, as: T.self)
+    cpu.set(op.pointee.a, b)
+    cpu.set(op.pointee.b, a)
+    return Next.operation(cpu, op, n, fr, fa)
+  }
+}
+
+enum Xchg_Mem_Reg<T: Width, A: AddressForm> {
+  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+    let address = A.address(cpu, op)
+    let distance = cpu.writeDistance(address)
+    if distance > T.limit {
+      cpu.s.pointee.missAddress = address
+      return Miss.write(cpu, op, n, fr, fa)
+    }
+    let old = cpu.loadHost(address, distance, as: T.self)
+    cpu.storeHost(address, distance, cpu.get(op.pointee.a, as: T.self))
+    cpu.set(op.pointee.a, old)
+    return Next.operation(cpu, op, n, fr, fa)
+  }
+}
+
+enum Bswap<T: Width> {
+  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+    cpu.set(op.pointee.a, cpu.get(op.pointee.a, as: T.self).byteSwapped)
+    return Next.operation(cpu, op, n, fr, fa)
+  }
+}
+
+/// CWD, CDQ, CQO: `a` is rAX, `b` rDX.
+enum SignToRDX<T: Width> {
+  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+    let negative = T.signed(cpu.get(op.pointee.a, as: T.self)) < 0
+    cpu.set(op.pointee.b, negative ? ~0 : 0 as T)
+    return Next.operation(cpu, op, n, fr, fa)
+  }
+}
+
+/// NOP, hint NOPs, fences: nothing at all.
+enum Nop {
+  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+    return Next.operation(cpu, op, n, fr, fa)
+  }
+}
+
+enum Setcc_Reg<C: Condition> {
+  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+    cpu.set(op.pointee.a, C.holds(fr, fa, cpu.s.pointee.flagKind) ? 1 : 0 as UInt8)
+    return Next.operation(cpu, op, n, fr, fa)
+  }
+}
+
+/// A 32-bit CMOVcc clears the upper half whether it moves or not.
+enum Cmovcc_Reg_Reg<C: Condition, T: Width> {
+  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+    let a = cpu.get(op.pointee.a, as: T.self), b = cpu.get(op.pointee.b, as: T.self)
+    cpu.set(op.pointee.a, C.holds(fr, fa, cpu.s.pointee.flagKind) ? b : a)
+    return Next.operation(cpu, op, n, fr, fa)
+  }
+}
+
+/// The condition is in `b`.
+enum Cmovcc_Reg_Mem<T: Width, A: AddressForm> {
+  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+    let address = A.address(cpu, op)
+    let distance = cpu.readDistance(address)
+    if distance > T.limit {
+      cpu.s.pointee.missAddress = address
+      return Miss.read(cpu, op, n, fr, fa)
+    }
+    let value = cpu.loadHost(address, distance, as: T.self)
+    let holds = Flags.condition(op.pointee.b, fr, fa, cpu.s.pointee.flagKind)
+    cpu.set(op.pointee.a, holds ? value : cpu.get(op.pointee.a, as: T.self))
+    return Next.operation(cpu, op, n, fr, fa)
+  }
+}

@@ -1,0 +1,44 @@
+import Processor
+import X86
+import X86Decoder
+
+/// Executing exactly one instruction by its generic function, with everything that can happen around it.
+enum Step {
+  /// One instruction (of a REP: one iteration), or the delivery of the fault it raises.
+  static func one(_ cpu: CPU) {
+    let s = cpu.s
+    // RF lasts for one instruction; TF counts as it stood before the instruction.
+    let resume = s.pointee.systemFlags & RFLAGS.RF != 0
+    let trap = s.pointee.systemFlags & RFLAGS.TF != 0
+    if s.pointee.dr7 & 0xFF != 0, cpu.checkCodeBreakpoint() { return }
+    var singleStep = false
+    do {
+      let instruction = try Fetch.instruction(cpu)
+      s.pointee.nextRIP = (s.pointee.rip &+ UInt64(instruction.length)) & s.pointee.ripMask
+      s.pointee.retireWeight = 1
+      s.pointee.budget = 1
+      try cpu.execute(instruction)
+      s.pointee.retired &+= s.pointee.retireWeight
+      // An instruction that loads RFLAGS (IRET) may set RF for the next one.
+      if resume, !loadsRF(instruction.mnemonic), s.pointee.nextRIP != s.pointee.rip { s.pointee.systemFlags &= ~RFLAGS.RF }
+      s.pointee.rip = s.pointee.nextRIP
+      singleStep = trap && !suppressesTrap(instruction.mnemonic, cpu)
+    } catch {
+      cpu.deliver(error)
+      return
+    }
+    // Behind MOV SS nothing is reported before the next instruction is done.
+    if s.pointee.interruptShadow == s.pointee.retired, s.pointee.shadowIsMovSS { return }
+    _ = cpu.deliverDebugTraps(singleStep: singleStep)
+  }
+
+  private static func loadsRF(_ m: Mnemonic) -> Bool { m == .IRET }
+
+  /// Instructions that deliver an exception themselves clear TF.
+  private static func suppressesTrap(_ m: Mnemonic, _ cpu: CPU) -> Bool {
+    switch m {
+    case .INT, .INT3, .INT1, .INTO: return true
+    default: return false
+    }
+  }
+}

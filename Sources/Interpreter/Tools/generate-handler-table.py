@@ -1,0 +1,161 @@
+#!/usr/bin/env python3
+"""Writes HandlerTable.swift: the addresses of all handlers, each named with concrete types.
+
+The optimiser specialises a generic handler (and keeps its tail call) only where it is named concretely, so the table
+cannot be built by generic code. A family is a template with one or more dimensions; the index of a member is the family's base plus
+its position, last dimension fastest. Run it in its folder's parent: `Tools/generate-handler-table.py > HandlerTable.swift`.
+"""
+from itertools import product
+
+ADDRESS = ["BaseForm", "IndexForm", "RelativeForm", "SegmentForm"]
+W4 = ["UInt8", "UInt16", "UInt32", "UInt64"]
+W3 = ["UInt8", "UInt32", "UInt64"]
+W2 = ["UInt32", "UInt64"]
+ALU = ["Add", "Or", "And", "Sub", "Xor", "Cmp", "Test"]
+WRITING = ALU[:5]
+CC = ["O", "NO", "B", "NB", "Z", "NZ", "BE", "NBE", "S", "NS", "P", "NP", "L", "NL", "LE", "NLE"]
+# Conditions worth a fused handler, in the order of CC; after logic operations and counters fewer make sense.
+CMPCC = ["B", "NB", "Z", "NZ", "BE", "NBE", "S", "NS", "L", "NL", "LE", "NLE"]
+TESTCC = ["Z", "NZ", "S", "NS", "LE", "NLE"]
+ZSCC = ["Z", "NZ", "S", "NS"]
+
+def op(names): return [n + "Operation" for n in names]
+def cc(names): return ["Condition" + n for n in names]
+
+FAMILIES = [
+    # name, template, dimensions
+    ("ALU_Reg_Reg", "ALU_Reg_Reg<{0}, {1}>", [op(ALU), W4]),
+    ("ALU_Reg_Imm", "ALU_Reg_Imm<{0}, {1}>", [op(ALU), W4]),
+    ("ALU_Reg_Mem", "ALU_Reg_Mem<{0}, {1}, {2}>", [op(ALU), W4, ADDRESS]),
+    ("ALU_Mem_Reg", "ALU_Mem_Reg<{0}, {1}, {2}>", [op(ALU[:6]), W4, ADDRESS]),
+    ("ALU_Mem_Imm", "ALU_Mem_Imm<{0}, {1}, {2}>", [op(ALU), W4, ADDRESS]),
+    ("ALU_Reg_Reg_NoFlags", "ALU_Reg_Reg_NoFlags<{0}, {1}>", [op(WRITING), W2]),
+    ("ALU_Reg_Imm_NoFlags", "ALU_Reg_Imm_NoFlags<{0}, {1}>", [op(WRITING), W2]),
+    ("ALU_Reg_Mem_NoFlags", "ALU_Reg_Mem_NoFlags<{0}, {1}, {2}>", [op(WRITING), W2, ADDRESS]),
+    ("Carry_Reg_Reg", "Carry_Reg_Reg<{0}, {1}>", [op(["Adc", "Sbb"]), W4]),
+    ("Carry_Reg_Imm", "Carry_Reg_Imm<{0}, {1}>", [op(["Adc", "Sbb"]), W4]),
+    ("Carry_Reg_Mem", "Carry_Reg_Mem<{0}, {1}, {2}>", [op(["Adc", "Sbb"]), W2, ADDRESS]),
+    ("Carry_Mem_Reg", "Carry_Mem_Reg<{0}, {1}, {2}>", [op(["Adc", "Sbb"]), W2, ADDRESS]),
+    ("Step_Reg", "Step_Reg<{0}, {1}>", [op(["Inc", "Dec"]), W4]),
+    ("Step_Reg_NoFlags", "Step_Reg_NoFlags<{0}, {1}>", [op(["Inc", "Dec"]), W2]),
+    ("Step_Mem", "Step_Mem<{0}, {1}, {2}>", [op(["Inc", "Dec"]), W4, ADDRESS]),
+    ("Neg_Reg", "Neg_Reg<{0}>", [W4]),
+    ("Not_Reg", "Not_Reg<{0}>", [W4]),
+    ("Mov_Reg_Reg", "Mov_Reg_Reg<{0}>", [W4]),
+    ("Mov_Reg_Imm", "Mov_Reg_Imm<{0}>", [W4]),
+    ("Mov_Reg_Imm64", "Mov_Reg_Imm64", []),
+    ("Mov_Reg_Mem", "Mov_Reg_Mem<{0}, {1}>", [W4, ADDRESS]),
+    ("Mov_Mem_Reg", "Mov_Mem_Reg<{0}, {1}>", [W4, ADDRESS]),
+    ("Mov_Mem_Imm", "Mov_Mem_Imm<{0}, {1}>", [W4, ADDRESS]),
+    ("Movzx_Reg_Reg", "Movzx_Reg_Reg<{0}>", [["UInt16, UInt8", "UInt32, UInt8", "UInt32, UInt16"]]),
+    ("Movzx_Reg_Mem", "Movzx_Reg_Mem<{0}, {1}>", [["UInt16, UInt8", "UInt32, UInt8", "UInt32, UInt16"], ADDRESS]),
+    ("Movsx_Reg_Reg", "Movsx_Reg_Reg<{0}>",
+     [["UInt16, UInt8", "UInt32, UInt8", "UInt64, UInt8", "UInt32, UInt16", "UInt64, UInt16", "UInt64, UInt32"]]),
+    ("Movsx_Reg_Mem", "Movsx_Reg_Mem<{0}, {1}>",
+     [["UInt16, UInt8", "UInt32, UInt8", "UInt64, UInt8", "UInt32, UInt16", "UInt64, UInt16", "UInt64, UInt32"], ADDRESS]),
+    ("Lea", "Lea<{0}, {1}>", [["UInt16", "UInt32", "UInt64"], ADDRESS[:3]]),
+    ("Xchg_Reg_Reg", "Xchg_Reg_Reg<{0}>", [W4]),
+    ("Xchg_Mem_Reg", "Xchg_Mem_Reg<{0}, {1}>", [W4, ADDRESS]),
+    ("Bswap", "Bswap<{0}>", [W2]),
+    ("SignToRDX", "SignToRDX<{0}>", [["UInt16", "UInt32", "UInt64"]]),
+    ("Nop", "Nop", []),
+    ("Setcc_Reg", "Setcc_Reg<{0}>", [cc(CC)]),
+    ("Cmovcc_Reg_Reg", "Cmovcc_Reg_Reg<{0}, {1}>", [cc(CC), W2]),
+    ("Cmovcc_Reg_Mem", "Cmovcc_Reg_Mem<{0}, {1}>", [W2, ADDRESS]),
+    ("Jcc", "Jcc<{0}>", [cc(CC)]),
+    ("Jmp", "Jmp", []),
+    ("Call", "Call<{0}>", [W2]),
+    ("Call_Reg", "Call_Reg<{0}>", [W2]),
+    ("Jmp_Reg", "Jmp_Reg<{0}>", [W2]),
+    ("Jmp_Mem", "Jmp_Mem<{0}, {1}>", [W2, ADDRESS]),
+    ("Call_Mem", "Call_Mem<{0}, {1}>", [W2, ADDRESS]),
+    ("Ret", "Ret<{0}>", [W2]),
+    ("Push_Reg", "Push_Reg<{0}>", [W2]),
+    ("Push_Imm", "Push_Imm<{0}>", [W2]),
+    ("Push_Mem", "Push_Mem<{0}, {1}>", [W2, ADDRESS]),
+    ("Pop_Reg", "Pop_Reg<{0}>", [W2]),
+    ("Leave", "Leave<{0}>", [W2]),
+    ("Shift_Reg_Imm", "Shift_Reg_Imm<{0}, {1}>", [op(["Shl", "Shr", "Sar"]), W4]),
+    ("Shift_Reg_Imm_NoFlags", "Shift_Reg_Imm_NoFlags<{0}, {1}>", [op(["Shl", "Shr", "Sar"]), W2]),
+    ("Shift_Reg_CL", "Shift_Reg_CL<{0}, {1}>", [op(["Shl", "Shr", "Sar"]), W2]),
+    ("Rotate_Reg_Imm", "Rotate_Reg_Imm<{0}, {1}>", [op(["Rol", "Ror"]), W4]),
+    ("Rotate_Reg_Imm_NoFlags", "Rotate_Reg_Imm_NoFlags<{0}, {1}>", [op(["Rol", "Ror"]), W2]),
+    ("ShiftX", "ShiftX<{0}, {1}>", [op(["Shl", "Shr", "Sar"]), W2]),
+    ("Rorx", "Rorx<{0}>", [W2]),
+    ("Shld_Imm", "Shld_Imm<{0}>", [W2]),
+    ("Shrd_Imm", "Shrd_Imm<{0}>", [W2]),
+    ("Imul_Reg_Reg", "Imul_Reg_Reg<{0}>", [W2]),
+    ("Imul_Reg_Mem", "Imul_Reg_Mem<{0}, {1}>", [W2, ADDRESS]),
+    ("Imul_Reg_Reg_Imm", "Imul_Reg_Reg_Imm<{0}>", [W2]),
+    ("Imul_Reg_Mem_Imm", "Imul_Reg_Mem_Imm<{0}, {1}>", [W2, ADDRESS]),
+    ("Mul_Reg", "Mul_Reg<{0}>", [W2]),
+    ("Imul_Reg", "Imul_Reg<{0}>", [W2]),
+    ("Mul_Mem", "Mul_Mem<{0}, {1}>", [W2, ADDRESS]),
+    ("Mulx", "Mulx<{0}>", [W2]),
+    ("Div_Reg", "Div_Reg<{0}>", [W2]),
+    ("Div_Mem", "Div_Mem<{0}, {1}>", [W2, ADDRESS]),
+    ("Idiv_Reg", "Idiv_Reg<{0}>", [W2]),
+    ("Bit_Reg_Reg", "Bit_Reg_Reg<{0}, {1}>", [op(["Bt", "Bts", "Btr", "Btc"]), W2]),
+    ("Bit_Reg_Imm", "Bit_Reg_Imm<{0}, {1}>", [op(["Bt", "Bts", "Btr", "Btc"]), W2]),
+    ("Bit_Mem_Imm", "Bit_Mem_Imm<{0}, {1}, {2}>", [op(["Bt", "Bts", "Btr", "Btc"]), W2, ADDRESS]),
+    ("Bsf", "Bsf<{0}>", [W2]),
+    ("Bsr", "Bsr<{0}>", [W2]),
+    ("FusedCmp_Reg_Reg", "Fused_Reg_Reg<CmpOperation, {0}, {1}>", [W3, cc(CMPCC)]),
+    ("FusedCmp_Reg_Imm", "Fused_Reg_Imm<CmpOperation, {0}, {1}>", [W3, cc(CMPCC)]),
+    ("FusedCmp_Reg_Mem", "Fused_Reg_Mem<CmpOperation, {0}, {1}, {2}>", [W3, ADDRESS, cc(CMPCC)]),
+    ("FusedCmp_Mem_Reg", "Fused_Mem_Reg<CmpOperation, {0}, {1}, {2}>", [W3, ADDRESS, cc(CMPCC)]),
+    ("FusedCmp_Mem_Imm", "Fused_Mem_Imm<CmpOperation, {0}, {1}, {2}>", [W3, ADDRESS, cc(CMPCC)]),
+    ("FusedTest_Reg_Reg", "Fused_Reg_Reg<TestOperation, {0}, {1}>", [W3, cc(TESTCC)]),
+    ("FusedTest_Reg_Imm", "Fused_Reg_Imm<TestOperation, {0}, {1}>", [W3, cc(TESTCC)]),
+    ("FusedTest_Mem_Imm", "Fused_Mem_Imm<TestOperation, {0}, {1}, {2}>", [W3, ADDRESS, cc(["Z", "NZ"])]),
+    ("Fused_Reg_Reg", "Fused_Reg_Reg<{0}, {1}, {2}>", [op(["Add", "And", "Sub"]), W2, cc(ZSCC)]),
+    ("Fused_Reg_Imm", "Fused_Reg_Imm<{0}, {1}, {2}>", [op(["Add", "And", "Sub"]), W2, cc(ZSCC)]),
+    ("Fused_Step", "Fused_Step<{0}, {1}, {2}>", [op(["Inc", "Dec"]), W2, cc(ZSCC)]),
+    ("Bit_Reg_Jcc", "Bit_Reg_Jcc<{0}, {1}>", [W2, cc(["B", "NB"])]),
+    ("Fused_Mov_ALU_Imm", "Fused_Mov_ALU_Imm<{0}, {1}>", [op(["Add", "And", "Sub"]), W2]),
+    ("Fused_Mov_Mov", "Fused_Mov_Mov<{0}, {1}>", [W2, W2]),
+    ("Fused_Push_Push", "Fused_Push_Push<{0}>", [W2]),
+    ("Fused_Pop_Pop", "Fused_Pop_Pop<{0}>", [W2]),
+    ("Outside_Execute", "Outside", []),
+    ("Outside_Crossing", "Outside", []),
+    ("Control_Resolve", "Control", []),
+    ("Control_CrossPage", "Control", []),
+]
+FUNCTION = {"Outside_Execute": "execute", "Outside_Crossing": "executeCrossing",
+            "Control_Resolve": "resolve", "Control_CrossPage": "crossPage"}
+
+entries, bases = [], []
+for name, template, dimensions in FAMILIES:
+    shape = " ".join(f"[{len(d)}]" for d in dimensions)
+    bases.append((name, len(entries), shape))
+    for member in product(*dimensions):
+        entries.append(template.format(*member) + "." + FUNCTION.get(name, "run"))
+
+print("// Generated by Tools/generate-handler-table.py; do not edit.")
+print()
+print("import Processor")
+print("import X86Decoder")
+print()
+print("/// Addresses of all handlers. A constant is the index of a family's first member; the comment gives its dimensions.")
+print("enum HandlerTable {")
+for name, base, shape in bases:
+    print(f"  static let {name} = {base}" + (f"  // {shape}" if shape else ""))
+print(f"  static let count = {len(entries)}")
+print()
+print("  nonisolated(unsafe) static let addresses: UnsafePointer<UInt> = {")
+print("    let table = UnsafeMutablePointer<UInt>.allocate(capacity: count)")
+CHUNK = 64
+chunks = [entries[i:i + CHUNK] for i in range(0, len(entries), CHUNK)]
+for k in range(len(chunks)):
+    print(f"    fill{k}(table)")
+print("    return UnsafePointer(table)")
+print("  }()")
+print()
+for k, chunk in enumerate(chunks):
+    print()
+    print(f"  private static func fill{k}(_ t: UnsafeMutablePointer<UInt>) {{")
+    for j, e in enumerate(chunk):
+        print(f"    let h{j}: Handler = {e}")
+        print(f"    t[{k * CHUNK + j}] = unsafeBitCast(h{j}, to: UInt.self)")
+    print("  }")
+print("}")
