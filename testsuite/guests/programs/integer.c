@@ -4,7 +4,7 @@
 static int program(int count, char **arguments) {
 	uint32_t state = 2463534242u, sum = 0;
 	(void)count, (void)arguments;
-	for (uint32_t i = 1; i <= 9000000; i++) {
+	for (uint32_t i = 1; i <= 11500000; i++) {
 		uint32_t x = xorshift(&state);
 		sum += x * 2654435761u;
 		sum = sum << 7 | sum >> 25;

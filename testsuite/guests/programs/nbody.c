@@ -2,7 +2,7 @@
 // The result is rounded to 1e-6 so that x87's wider intermediates do not show.
 #include "runtime.h"
 
-enum { BODIES = 5, STEPS = 60000 };
+enum { BODIES = 5, STEPS = 260000 };
 
 struct body {
 	double x, y, z, vx, vy, vz, mass;
