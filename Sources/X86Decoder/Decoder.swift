@@ -367,10 +367,8 @@ public struct Decoder: Sendable {
       let sib = context.byte()
       base = sib & 7
       let index = (sib &>> 3) & 7 | context.x
-      if index != 4 || isVectorIndexed {
-        i.pointee.index = index
-        i.pointee.scale = sib &>> 6
-      }
+      i.pointee.scale = sib &>> 6
+      if index != 4 || isVectorIndexed { i.pointee.index = index }
       if base == 5, mod == 0 {
         i.pointee.displacement = Int64(Int32(bitPattern: context.doubleword()))
         return

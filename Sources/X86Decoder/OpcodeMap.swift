@@ -62,6 +62,9 @@ public struct OpcodeMap: @unchecked Sendable {
       || (attributes.contains(.memoryOperand) && !attributes.contains(.noAccess))
   }
 
+  /// The index of a gather is half as wide as the vector (VGATHERDPD, VPGATHERDQ).
+  func vectorIndexIsHalf(_ row: UInt16) -> Bool { self.row(row).pointee.form1.registerSize == .h }
+
   /// OF SF ZF AF PF CF from bit 5 down, spread to their places in RFLAGS (SDM vol. 1 figure 3-8).
   private static func rflags(_ letters: UInt8) -> UInt32 {
     let m = UInt32(letters)

@@ -136,7 +136,9 @@ struct OpcodeMapBuilder {
 
   private func vex(_ word: Word, _ row: inout OpcodeRow, _ match: inout Match, _ scanner: Scanner) {
     row.attributes.insert(.vex)
-    for part in word.split(separator: UInt8(ascii: ".")) {
+    var rest = word
+    while rest.count > 0 {
+      let part = rest.takePart(before: UInt8(ascii: "."))
       if part == "VEX" { continue }
       else if part == "128" || part == "L0" { match.l = 0b01 }
       else if part == "256" { match.l = 0b10 }
@@ -157,7 +159,9 @@ struct OpcodeMapBuilder {
   private func operands(_ scanner: inout Scanner, _ row: inout OpcodeRow, _ match: inout Match) {
     var usesVVVV = false
     if !scanner.atBar {
-      for text in scanner.word().split(separator: UInt8(ascii: ",")) {
+      var rest = scanner.word()
+      while rest.count > 0 {
+        let text = rest.takePart(before: UInt8(ascii: ","))
         guard var form = operand(text) else { scanner.fail("unknown operand") }
         switch form.letter {
         case .none: continue
@@ -213,10 +217,11 @@ struct OpcodeMapBuilder {
       guard let size = size(text.dropFirst(2)) else { return nil }
       return OperandForm(letter: .signedI, registerSize: size)
     }
-    let parts = text.split(separator: UInt8(ascii: "/"))
-    guard let registerSize = size(parts[0].dropFirst(1)) else { return nil }
-    if parts.count == 2 {
-      guard let memorySize = size(parts[1].dropFirst(1)) else { return nil }
+    var memory = text
+    let register = memory.takePart(before: UInt8(ascii: "/"))
+    guard let registerSize = size(register.dropFirst(1)) else { return nil }
+    if memory.count > 0 {
+      guard let memorySize = size(memory.dropFirst(1)) else { return nil }
       let letter: OperandLetter = text[0] == UInt8(ascii: "R") ? .E : .W
       return OperandForm(letter: letter, memorySize: memorySize, registerSize: registerSize)
     }
@@ -329,8 +334,13 @@ struct OpcodeMapBuilder {
 
   // MARK: Rows to tables
 
-  private func masks(_ match: Match) -> [UInt8] {
-    [match.rm, match.reg, match.isRegister, match.prefix, match.w, match.l, match.long, match.operand16, match.address]
+  /// The masks of a row in the order of `dimensions`.
+  private typealias Masks = SIMD16<UInt8>
+
+  private func masks(_ match: Match) -> Masks {
+    Masks(
+      match.rm, match.reg, match.isRegister, match.prefix, match.w, match.l, match.long, match.operand16, match.address,
+      0, 0, 0, 0, 0, 0, 0)
   }
 
   private func tables() -> OpcodeMap {
@@ -340,7 +350,7 @@ struct OpcodeMapBuilder {
     cells.initialize(repeating: Cell(), count: cellCount)
 
     // The span of selector bits each cell needs.
-    let full: [UInt8] = [0xFF, 0xFF, 0b11, 0b1111, 0b11, 0b11, 0b11, 0b11, 0b111]
+    let full = masks(Match())
     var low = [Int](repeating: 15, count: cellCount)
     var high = [Int](repeating: 0, count: cellCount)
     for index in 1..<matches.count {
@@ -380,7 +390,7 @@ struct OpcodeMapBuilder {
     for opcode in match.opcode..<match.opcode + match.opcodeCount {
       let cell = cells[match.map << 8 | opcode]
       let span = Int(cell.mask) << Int(cell.shift)
-      func enter(_ dimension: Int, _ selector: Int, _ allowed: [UInt8]) {
+      func enter(_ dimension: Int, _ selector: Int, _ allowed: Masks) {
         if dimension == Self.dimensions.count {
           selections[Int(cell.base) + (selector >> Int(cell.shift)) & Int(cell.mask)] = UInt16(index)
           return

@@ -27,14 +27,13 @@ struct Word {
 
   func dropFirst(_ length: Int) -> Word { Word(start: start + min(length, count), count: max(0, count - length)) }
 
-  func split(separator: UInt8) -> [Word] {
-    var parts: [Word] = []
-    var from = 0
-    for index in 0...count where index == count || start[index] == separator {
-      parts.append(Word(start: start + from, count: index - from))
-      from = index + 1
-    }
-    return parts
+  /// The part before the first `separator`; the word becomes what follows it, empty at the end.
+  mutating func takePart(before separator: UInt8) -> Word {
+    var length = 0
+    while length < count, start[length] != separator { length += 1 }
+    let part = Word(start: start, count: length)
+    self = dropFirst(length + 1)
+    return part
   }
 
   /// The value of the first two characters as a hexadecimal byte.
