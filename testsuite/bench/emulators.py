@@ -96,37 +96,66 @@ class Emulator:
 def _observe(child, serial, is_stamp, is_last, timeout):
     run = Run()
     clock = _ProcessorClock(child.pid)
-    pending, finished, deadline = b"", False, time.monotonic() + timeout
+    reader = _LineReader(serial)
+    finished, deadline = False, time.monotonic() + timeout
     console = []
+
+    def take(wait):
+        nonlocal finished, deadline
+        lines = reader.lines(wait)
+        for text in lines or ():
+            console.append(text)
+            if is_stamp(text):
+                run.stamps.append(Stamp(text, clock.seconds()))
+            if is_last(text):
+                finished, deadline = True, min(deadline, time.monotonic() + END_GRACE_SECONDS)
+        return lines is not None
+
     while True:
-        ready, _, _ = select.select([serial], [], [], 0.2)
-        data = os.read(serial, 65536) if ready else None
-        if data:
-            *lines, pending = (pending + data).split(b"\n")
-            for line in lines:
-                text = line.decode(errors="replace").rstrip("\r")
-                console.append(text)
-                if is_stamp(text):
-                    run.stamps.append(Stamp(text, clock.seconds()))
-                if is_last(text):
-                    finished, deadline = True, min(deadline, time.monotonic() + END_GRACE_SECONDS)
-        if not data:
-            pid, status, usage = os.wait4(child.pid, os.WNOHANG)
-            if pid:
-                child.returncode = os.waitstatus_to_exitcode(status)
-                run.seconds = usage.ru_utime + usage.ru_stime
-                run.peak_bytes = usage.ru_maxrss * 1024
-                if not finished:
-                    run.failure = f"ended with exit code {child.returncode} before its last stage"
-                break
+        if not take(0.2) and os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            while take(0):  # What came between the last look and the end.
+                pass
+            _, status, usage = os.wait4(child.pid, 0)
+            child.returncode = os.waitstatus_to_exitcode(status)
+            run.seconds = usage.ru_utime + usage.ru_stime
+            run.peak_bytes = usage.ru_maxrss * 1024
+            if not finished:
+                run.failure = f"ended with exit code {child.returncode} before its last stage"
+            break
         if time.monotonic() > deadline:
             if not finished:
-                run.failure = f"did not reach its last stage in {timeout} seconds"
+                run.failure = f"did not reach its last stage in {timeout:g} seconds"
             run.seconds = clock.seconds()
             run.peak_bytes = _peak_bytes(child.pid)
             break
-    run.console = "\n".join(console)
+    run.console = "\n".join([*console, reader.rest()])
     return run
+
+
+class _LineReader:
+    """Whole lines of a serial line's pipe."""
+
+    def __init__(self, descriptor):
+        self.descriptor = descriptor
+        self.pending = b""
+        self.ended = False
+
+    def lines(self, wait):
+        """The lines that came within `wait` seconds; None if nothing came."""
+        if self.ended:
+            time.sleep(wait)
+            return None
+        if not select.select([self.descriptor], [], [], wait)[0]:
+            return None
+        data = os.read(self.descriptor, 65536)
+        self.ended = not data
+        if self.ended:
+            return None
+        *lines, self.pending = (self.pending + data).split(b"\n")
+        return [line.decode(errors="replace").rstrip("\r") for line in lines]
+
+    def rest(self):
+        return self.pending.decode(errors="replace")
 
 
 class _ProcessorClock:
@@ -183,6 +212,17 @@ class Bochs(Emulator):
         super().__init__(path)
         self._help = self._features = None
 
+    def missing(self):
+        if reason := super().missing():
+            return reason
+        roms = [f"{self.share()}/BIOS-bochs-latest", self.vga_bios()]
+        absent = next((rom for rom in roms if not os.path.exists(rom)), None)
+        return absent and f"Bochs's {absent} is not there (Debian: packages bochsbios and vgabios)"
+
+    def vga_bios(self):
+        names = [f"{self.share()}/VGABIOS-lgpl-latest{suffix}" for suffix in (".bin", "")]
+        return next((name for name in names if os.path.exists(name)), names[-1])
+
     def _ask(self, *options):
         result = subprocess.run([self.path, "--help", *options], capture_output=True, text=True, stdin=subprocess.DEVNULL)
         return result.stdout + result.stderr
@@ -204,10 +244,6 @@ class Bochs(Emulator):
         return "nogui"
 
     def command(self, guest, work):
-        share = self.share()
-        bios = [os.path.join(share, n) for n in ("BIOS-bochs-latest",) if os.path.exists(os.path.join(share, n))]
-        vga = next((f"{share}/{n}" for n in ("VGABIOS-lgpl-latest.bin", "VGABIOS-lgpl-latest")
-                    if os.path.exists(f"{share}/{n}")), f"{share}/VGABIOS-lgpl-latest")
         medium = (f'ata0-master: type=disk, path="{guest.medium}", mode=flat\nboot: disk' if guest.bare else
                   f'ata0-master: type=cdrom, path="{guest.medium}", status=inserted\nboot: cdrom')
         with open(os.path.join(work, "bochsrc"), "w") as file:
@@ -215,9 +251,10 @@ class Bochs(Emulator):
 config_interface: textconfig
 display_library: {self.display()}
 memory: guest={guest.megabytes}, host={guest.megabytes}
+plugin_ctrl: speaker=0
 cpu: count=1, ips=100000000, reset_on_triple_fault=0
-romimage: file={bios[0] if bios else share + "/BIOS-bochs-latest"}
-vgaromimage: file={vga}
+romimage: file={self.share()}/BIOS-bochs-latest
+vgaromimage: file={self.vga_bios()}
 ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
 {medium}
 com1: enabled=1, mode=file, dev={work}/serial
