@@ -110,7 +110,7 @@
     @Test(arguments: cases) func agreesWithTheHost(_ test: Case) {
       var generator = Generator(UInt64(test.oracle) + 1)
       var mismatches = Mismatches()
-      for round in 0..<60_000 {
+      for round in 0..<oracleRounds {
         let operands: (UInt64, UInt64, UInt64)
         switch test.shape {
         case .single:

@@ -139,7 +139,7 @@
     @Test(arguments: cases) func agreesWithTheHost(_ test: Case) {
       var generator = Generator(UInt64(test.oracle) + 1000)
       var mismatches = Mismatches()
-      for _ in 0..<60_000 {
+      for _ in 0..<oracleRounds {
         var a = generator.extended()
         let b = generator.extended(near: a)
         var memory: (low: UInt64, high: UInt16) = (0xA5A5_A5A5_A5A5_A5A5, 0xA5A5)

@@ -89,13 +89,20 @@ func hex(_ value: UInt64, _ digits: Int) -> String {
   return String(repeating: "0", count: max(0, digits - text.count)) + text
 }
 
+/// Operand sets an instruction is compared over. Unoptimised code is a hundred times slower.
+#if DEBUG
+  let oracleRounds = 3_000
+#else
+  let oracleRounds = 60_000
+#endif
+
 /// Collects the first few mismatches of a long comparison.
 struct Mismatches {
   private(set) var count = 0
   private(set) var samples: [String] = []
   mutating func add(_ text: @autoclosure () -> String) {
     count += 1
-    if samples.count < 14 { samples.append(text()) }
+    if samples.count < 6 { samples.append(text()) }
   }
   var summary: String { "\(count) mismatches\n" + samples.joined(separator: "\n") }
 }
