@@ -1,31 +1,21 @@
 import SoftFloat
+import X86
 import X86Decoder
 
-/// Layout of the XSAVE area in the standard format (SDM vol. 1 §13.4): what CPUID leaf 0DH reports.
-public enum XSaveLayout {
-  public static let x87: UInt64 = 1 << 0
-  public static let sse: UInt64 = 1 << 1
-  public static let avx: UInt64 = 1 << 2
-  public static let pkru: UInt64 = 1 << 9
+/// Components and layout of the XSAVE area (SDM vol. 1 §13.4), the offsets as `CPUModel.stateComponent` reports them.
+enum XSaveLayout {
+  static let x87: UInt64 = 1 << 0
+  static let sse: UInt64 = 1 << 1
+  static let avx: UInt64 = 1 << 2
+  static let pkru: UInt64 = 1 << 9
   /// Components there are, of which XCR0 enables some.
-  public static let all = x87 | sse | avx | pkru
+  static let all = x87 | sse | avx | pkru
 
   /// Legacy region of 512 bytes and header of 64.
-  public static let headerOffset = 512
-  public static let extendedOffset = 576
-  public static let avxSize = 256
-  public static let pkruSize = 8
-  public static let pkruOffset = 2688
-
-  /// Bytes of an area in the standard format that holds `components`.
-  public static func size(_ components: UInt64) -> Int {
-    components & pkru != 0 ? pkruOffset + pkruSize : components & avx != 0 ? extendedOffset + avxSize : extendedOffset
-  }
-
-  /// Bytes of an area in the compacted format.
-  public static func compactedSize(_ components: UInt64) -> Int {
-    extendedOffset + (components & avx != 0 ? avxSize : 0) + (components & pkru != 0 ? pkruSize : 0)
-  }
+  static let headerOffset = 512
+  static let extendedOffset = 576
+  static let avxSize = 256
+  static let pkruOffset = 2688
 }
 
 /// FXSAVE, FXRSTOR and the XSAVE family (SDM vol. 1 §10.5, §13). The modified optimisation of XSAVEOPT and XSAVES is not used, as
@@ -107,7 +97,7 @@ extension CPU {
 
   /// Offset of the operand after the checks both have: #NM for CR0.EM or TS, #GP(0) off a 16-byte boundary.
   private func legacyArea(_ i: borrowing Instruction, write: Bool) throws(Fault) -> UInt64 {
-    if s.pointee.cr0 & 0xC != 0 { throw .deviceNotAvailable }
+    if s.pointee.cr0 & (CR0.EM | CR0.TS) != 0 { throw .deviceNotAvailable }
     let base = effectiveOffset(i)
     if try linear(i.segment, base, size: 512, write: write) & 15 != 0 { throw .generalProtection() }
     if write { try checkWrite(i.segment, base, size: 512) } else { try checkRead(i.segment, base, size: 512) }
@@ -119,16 +109,16 @@ extension CPU {
     let base = try legacyArea(i, write: true)
     try storeX87(i.segment, base, wide: i.prefixes.contains(.rexW))
     try storeMXCSR(i.segment, base)
-    if s.pointee.cr4 & 0x200 != 0 { try storeXMM(i.segment, base) }
+    if s.pointee.cr4 & CR4.OSFXSR != 0 { try storeXMM(i.segment, base) }
   }
 
   /// #GP(0) if the image sets reserved bits of MXCSR.
   func FXRSTOR(_ i: borrowing Instruction) throws(Fault) {
     let base = try legacyArea(i, write: false)
     let mxcsr = try load32(i.segment, base &+ 24)
-    if s.pointee.cr4 & 0x200 != 0, mxcsr & ~mxcsrMask != 0 { throw .generalProtection() }
+    if s.pointee.cr4 & CR4.OSFXSR != 0, mxcsr & ~mxcsrMask != 0 { throw .generalProtection() }
     try loadX87(i.segment, base, wide: i.prefixes.contains(.rexW))
-    if s.pointee.cr4 & 0x200 != 0 {
+    if s.pointee.cr4 & CR4.OSFXSR != 0 {
       s.pointee.mxcsr = mxcsr
       try loadXMM(i.segment, base)
     }
@@ -162,8 +152,8 @@ extension CPU {
 
   /// #UD without CR4.OSXSAVE, #NM with CR0.TS, #GP(0) off a 64-byte boundary; supervisor forms need CPL 0 (#GP(0)).
   private func extendedArea(_ i: borrowing Instruction, supervisor: Bool, write: Bool) throws(Fault) -> UInt64 {
-    if s.pointee.cr4 & 1 &<< 18 == 0 { throw .undefined }
-    if s.pointee.cr0 & 8 != 0 { throw .deviceNotAvailable }
+    if s.pointee.cr4 & CR4.OSXSAVE == 0 { throw .undefined }
+    if s.pointee.cr0 & CR0.TS != 0 { throw .deviceNotAvailable }
     if supervisor, s.pointee.cpl != 0 { throw .generalProtection() }
     let base = effectiveOffset(i)
     if try linear(i.segment, base, size: XSaveLayout.extendedOffset, write: write) & 63 != 0 { throw .generalProtection() }

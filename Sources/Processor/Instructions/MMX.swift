@@ -1,4 +1,5 @@
 import SoftFloat
+import X86
 import X86Decoder
 
 /// MMX registers and the instructions that only they have (SDM vol. 1 §9). Arithmetic shared with SSE2 is in
@@ -9,12 +10,12 @@ extension CPU {
   /// Before any MMX instruction: #UD if CR0.EM is set, #NM if CR0.TS is, #MF for a pending x87 exception
   /// (SDM vol. 3A §12.1, table 12-1, §12.5).
   @inline(__always) func checkMMX() throws(Fault) {
-    if s.pointee.cr0 & 0xC | UInt64(s.pointee.x87.statusWord & 0x80) != 0 { try refuseMMX() }
+    if s.pointee.cr0 & (CR0.EM | CR0.TS) | UInt64(s.pointee.x87.statusWord & 0x80) != 0 { try refuseMMX() }
   }
 
   @inline(never) private func refuseMMX() throws(Fault) {
-    if s.pointee.cr0 & 4 != 0 { throw .undefined }
-    throw s.pointee.cr0 & 8 != 0 ? .deviceNotAvailable : .floatingPoint
+    if s.pointee.cr0 & CR0.EM != 0 { throw .undefined }
+    throw s.pointee.cr0 & CR0.TS != 0 ? .deviceNotAvailable : .floatingPoint
   }
 
   /// Physical x87 register `n`, whose significand is MM`n`.

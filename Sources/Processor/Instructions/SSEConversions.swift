@@ -117,34 +117,40 @@ extension CPU {
   func CVTSD2SI(_ i: borrowing Instruction) throws(Fault) { try doubleToInteger(i, truncate: false) }
   func CVTTSD2SI(_ i: borrowing Instruction) throws(Fault) { try doubleToInteger(i, truncate: true) }
 
-  // MARK: MMX integers
+  // MARK: MMX integers. The x87 unit changes to MMX even if a SIMD exception keeps the result from being written, as silicon does.
 
   /// Source of CVTPI2PS and CVTPI2PD: memory leaves the x87 unit alone.
   @inline(__always) private func mmxIntegers(_ i: borrowing Instruction) throws(Fault) -> Vector256 {
     try checkSSE()
     if i.op1.kind == .mmx {
       try checkMMX()
+      enterMMX()
       return Vector256(mmx(i.op1.register))
     }
     return Vector256(try load64(i.segment, effectiveOffset(i)))
+  }
+
+  /// Source of the conversions to MMX.
+  @inline(__always) private func sourceForMMX(_ i: borrowing Instruction) throws(Fault) -> Vector256 {
+    try checkMMXWithSSE()
+    let a = try source(i, i.op1, aligned: true)
+    enterMMX()
+    return a
   }
 
   func CVTPI2PS(_ i: borrowing Instruction) throws(Fault) {
     let a = try mmxIntegers(i)
     let result = try convert(a, count: 2) { (x: Int32, e: inout FloatEnvironment) in Binary32.from(x, &e) }
     vector(i.op0.register).pointee.q0 = result.q0
-    if i.op1.kind == .mmx { enterMMX() }
   }
   func CVTPI2PD(_ i: borrowing Instruction) throws(Fault) {
     let a = try mmxIntegers(i)
     let result = try convert(a, count: 2) { (x: Int32, e: inout FloatEnvironment) in Binary64.from(x, &e) }
     setXMM(i, i.op0.register, result)
-    if i.op1.kind == .mmx { enterMMX() }
   }
 
   @inline(__always) private func singlesToMMX(_ i: borrowing Instruction, truncate: Bool) throws(Fault) {
-    try checkMMXWithSSE()
-    let a = try source(i, i.op1, aligned: true)
+    let a = try sourceForMMX(i)
     let result = try convert(a, count: 2) { (x: Binary32, e: inout FloatEnvironment) in x.toInt32(truncate: truncate, &e) }
     setMMX(i.op0.register, result.q0)
   }
@@ -152,8 +158,7 @@ extension CPU {
   func CVTTPS2PI(_ i: borrowing Instruction) throws(Fault) { try singlesToMMX(i, truncate: true) }
 
   @inline(__always) private func doublesToMMX(_ i: borrowing Instruction, truncate: Bool) throws(Fault) {
-    try checkMMXWithSSE()
-    let a = try source(i, i.op1, aligned: true)
+    let a = try sourceForMMX(i)
     let result = try convert(a, count: 2) { (x: Binary64, e: inout FloatEnvironment) in x.toInt32(truncate: truncate, &e) }
     setMMX(i.op0.register, result.q0)
   }

@@ -162,7 +162,7 @@ extension CPU {
     // Gathering eight sign bits with one multiplication: the partial products do not overlap in the top byte.
     var mask: UInt64 = 0
     for n in 0..<(i.vectorLength == 32 ? 4 : 2) {
-      let bits = (a.lane(n, as: UInt64.self) &>> 7 & 0x0101_0101_0101_0101) &* 0x0102_0408_1020_4080 &>> 56
+      let bits = ((a.lane(n, as: UInt64.self) &>> 7 & 0x0101_0101_0101_0101) &* 0x0102_0408_1020_4080) &>> 56
       mask |= bits &<< UInt64(n &* 8)
     }
     setGPR(i.op0.register, mask)

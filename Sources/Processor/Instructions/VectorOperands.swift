@@ -1,4 +1,5 @@
 import SoftFloat
+import X86
 import X86Decoder
 
 /// Availability checks, operands and results common to MMX, SSE and AVX.
@@ -11,17 +12,17 @@ extension CPU {
 
   /// Legacy SSE: #UD if CR0.EM is set or CR4.OSFXSR clear, then #NM if CR0.TS is set (SDM vol. 2A table 2-17 on).
   @inline(__always) func checkSSE() throws(Fault) {
-    if s.pointee.cr0 & 0xC | (s.pointee.cr4 & 0x200 ^ 0x200) != 0 { try refuseSSE() }
+    if s.pointee.cr0 & (CR0.EM | CR0.TS) | (~s.pointee.cr4 & CR4.OSFXSR) != 0 { try refuseSSE() }
   }
 
   @inline(never) private func refuseSSE() throws(Fault) {
-    throw s.pointee.cr0 & 4 != 0 || s.pointee.cr4 & 0x200 == 0 ? .undefined : .deviceNotAvailable
+    throw s.pointee.cr0 & CR0.EM != 0 || s.pointee.cr4 & CR4.OSFXSR == 0 ? .undefined : .deviceNotAvailable
   }
 
   /// VEX: #UD outside protected mode, without CR4.OSXSAVE or without XCR0[2:1]; then #NM if CR0.TS is set.
   @inline(__always) func checkAVX() throws(Fault) {
-    guard s.pointee.protectedMode && s.pointee.cr4 & 1 &<< 18 != 0 && s.pointee.xcr0 & 6 == 6 else { throw .undefined }
-    if s.pointee.cr0 & 8 != 0 { throw .deviceNotAvailable }
+    guard s.pointee.protectedMode && s.pointee.cr4 & CR4.OSXSAVE != 0 && s.pointee.xcr0 & 6 == 6 else { throw .undefined }
+    if s.pointee.cr0 & CR0.TS != 0 { throw .deviceNotAvailable }
   }
 
   @inline(__always) func checkVector(_ i: borrowing Instruction) throws(Fault) {
@@ -173,6 +174,6 @@ extension CPU {
   @inline(never) private func recordExceptions(_ environment: FloatEnvironment) throws(Fault) {
     let flags = environment.flags.settled(masks: environment.masks)
     s.pointee.mxcsr |= UInt32(flags.rawValue)
-    if environment.unmasked.rawValue != 0 { throw s.pointee.cr4 & 0x400 != 0 ? .simd : .undefined }
+    if environment.unmasked.rawValue != 0 { throw s.pointee.cr4 & CR4.OSXMMEXCPT != 0 ? .simd : .undefined }
   }
 }
