@@ -85,8 +85,8 @@ extension CPU {
     setFlagsAdd(sum, a, i.op0.size)
   }
 
-  /// The destination is written in any case: a memory operand must be writable, and a 32-bit register loses its upper
-  /// half. The accumulator is written only if the comparison fails.
+  /// A memory destination must be writable and is written even if the comparison fails. Of the registers only one changes:
+  /// the destination if the comparison succeeds, the accumulator if not.
   func CMPXCHG(_ i: borrowing Instruction) throws(Fault) {
     let size = i.op0.size
     let destination = try readForUpdate(i, i.op0)
@@ -94,7 +94,7 @@ extension CPU {
     if accumulator == destination {
       try write(i, i.op0, register(i.op1.register, size: size))
     } else {
-      try write(i, i.op0, destination)
+      if i.op0.kind == .memory { try write(i, i.op0, destination) }
       setRegister(0, size: size, destination)
     }
     setFlagsSub(accumulator &- destination, accumulator, size)
