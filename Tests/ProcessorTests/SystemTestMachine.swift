@@ -91,6 +91,7 @@ final class SystemTestMachine: ProcessorBus {
     cpu.admit(&i)
     let singleStep = s.pointee.systemFlags & RFLAGS.TF != 0
     s.pointee.retireWeight = 1
+    s.pointee.exitRequest = 0
     s.pointee.nextRIP = s.pointee.rip &+ UInt64(i.length)
     do throws(Fault) {
       try cpu.execute(i)
