@@ -126,7 +126,7 @@ public final class RTC146818: Device, PortHandler {
     memory[Register.year] = encode(date.year % 100)
     // The century byte is the BIOS's, in BCD whatever the data mode.
     let century = date.year / 100 % 100
-    memory[Register.century] = UInt8(century / 10 << 4 | century % 10)
+    memory[Register.century] = UInt8((century / 10) << 4 | century % 10)
   }
 
   private func loadDate() -> CalendarDate {

@@ -79,7 +79,8 @@ extension VGA {
       registers[Index.yOffset] = 0
       setVirtualWidth(registers[Index.width])
       // A mode that does not fit into memory is not switched on.
-      if width == 0 || height == 0 || depth == 0 || depth >= 8 && pitch * height > memorySize {
+      let bytesPerLine = depth == 4 ? width / 8 : width * bytesPerPixel
+      if bytesPerLine * height == 0 || bytesPerLine * height > (depth == 4 ? VGA.planeSize : memorySize) {
         registers[Index.enable] &= ~Enable.enabled
         return false
       }
