@@ -72,7 +72,7 @@ struct BlockBuilder {
   }
 
   /// Whether decoding stops behind an instruction. Conditional jumps that have no fast handler may go on behind as well.
-  private func ends(_ i: borrowing Instruction) -> Bool {
+  private func ends(_ i: Instruction) -> Bool {
     switch i.mnemonic {
     case .invalid, .tooLong, .truncated: return true
     case .JO, .JNO, .JB, .JNB, .JZ, .JNZ, .JBE, .JNBE, .JS, .JNS, .JP, .JNP, .JL, .JNL, .JLE, .JNLE: return false
@@ -118,12 +118,12 @@ struct BlockBuilder {
   }
 
   @inline(__always)
-  private func usesMemory(_ i: borrowing Instruction) -> Bool {
+  private func usesMemory(_ i: Instruction) -> Bool {
     i.hasMemoryOperand || !decoder.map.attributes(i.row).intersection([.stack, .string, .implicitMemory]).isEmpty
   }
 
   /// Instructions that can neither fault nor be left in the middle when their operands are registers.
-  private func isPlain(_ i: borrowing Instruction) -> Bool {
+  private func isPlain(_ i: Instruction) -> Bool {
     switch i.mnemonic {
     case .MOV: return i.op0.kind == .general && (i.op1.kind == .general || i.op1.kind == .immediate)
     case .ADD, .OR, .AND, .SUB, .XOR, .CMP, .TEST, .INC, .DEC, .NEG, .NOT, .LEA, .MOVZX, .MOVSX, .MOVSXD, .SHL, .SHR, .SAR,

@@ -66,7 +66,7 @@ enum BlockLookup {
   }
 
   /// Makes stores to the second page of an instruction that crosses noticeable.
-  static func watchSecondPage(_ cpu: CPU, _ instruction: borrowing Instruction) throws(Fault) {
+  static func watchSecondPage(_ cpu: CPU, _ instruction: Instruction) throws(Fault) {
     let linear = Fetch.linear(cpu, cpu.s.pointee.rip)
     let length = UInt64(instruction.length)
     let first = 4096 &- (linear & 0xFFF)

@@ -90,11 +90,13 @@ enum Miss {
   private static func fillStack(_ cpu: CPU) -> Bool {
     let address = cpu.s.pointee.missAddress
     let page = address & ~0xFFF
-    if address & 0xFFF > 4088 { return false }
+    // Stack slots have the width of the code size in fast handlers.
+    let span = 4097 &- UInt64(cpu.s.pointee.codeSize.rawValue)
+    if address & 0xFFF >= span { return false }
     if !hits(cpu, page, .write), !fill(cpu, .write) { return false }
     cpu.s.pointee.stackTag = page
     cpu.s.pointee.stackHost = (cpu.s.pointee.tlb + DataTLB.offset(page)).load(fromByteOffset: DataTLB.host, as: UInt.self)
-    cpu.s.pointee.stackSpan = 4089
+    cpu.s.pointee.stackSpan = span
     return true
   }
 }

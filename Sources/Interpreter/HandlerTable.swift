@@ -100,9 +100,13 @@ enum HandlerTable {
   static let Control_Resolve = 1580
   static let Control_CrossPage = 1581
   static let count = 1582
+  static var addresses: UnsafePointer<UInt> { HandlerAddresses.table }
+}
 
-  nonisolated(unsafe) static let addresses: UnsafePointer<UInt> = {
-    let table = UnsafeMutablePointer<UInt>.allocate(capacity: count)
+/// The table itself, filled on first use.
+private enum HandlerAddresses {
+  nonisolated(unsafe) static let table: UnsafePointer<UInt> = {
+    let table = UnsafeMutablePointer<UInt>.allocate(capacity: HandlerTable.count)
     fill0(table)
     fill1(table)
     fill2(table)

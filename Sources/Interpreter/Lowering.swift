@@ -36,7 +36,7 @@ struct Lowering {
   }
 
   /// Fills the address fields; returns the form's index, or nil if no fast form serves.
-  private func address(_ i: borrowing Instruction, _ op: OperationPointer, next: UInt64) -> Int? {
+  private func address(_ i: Instruction, _ op: OperationPointer, next: UInt64) -> Int? {
     if i.addressSize != codeSize.rawValue { return nil }
     var displacement = i.displacement
     if i.base == instructionPointerBase {
@@ -66,7 +66,7 @@ struct Lowering {
   }
 
   /// A member of a family [width][address form], for a memory operand.
-  private func memory(_ family: Int, _ width: Int, _ i: borrowing Instruction, _ op: OperationPointer, _ next: UInt64) -> Int? {
+  private func memory(_ family: Int, _ width: Int, _ i: Instruction, _ op: OperationPointer, _ next: UInt64) -> Int? {
     guard let form = address(i, op, next: next) else { return nil }
     return family + width * 4 + form
   }
@@ -75,7 +75,7 @@ struct Lowering {
   /// - Parameters:
   ///   - next: offset of the following instruction in the page.
   ///   - flagsDead: nobody reads the status flags this instruction leaves.
-  func lower(_ i: borrowing Instruction, _ op: OperationPointer, next: UInt64, flagsDead: Bool) -> Int? {
+  func lower(_ i: Instruction, _ op: OperationPointer, next: UInt64, flagsDead: Bool) -> Int? {
     let o0 = i.op0, o1 = i.op1
     op.pointee.immediate = Int32(truncatingIfNeeded: i.immediate)
     switch i.mnemonic {
@@ -171,7 +171,7 @@ struct Lowering {
 
   // MARK: Families
 
-  private func alu(_ k: Int, _ i: borrowing Instruction, _ op: OperationPointer, _ next: UInt64, _ flagsDead: Bool) -> Int? {
+  private func alu(_ k: Int, _ i: Instruction, _ op: OperationPointer, _ next: UInt64, _ flagsDead: Bool) -> Int? {
     let o0 = i.op0, o1 = i.op1
     let w = w4(o0.size)
     if o0.kind == .general {
@@ -196,7 +196,7 @@ struct Lowering {
     return memory(HandlerTable.ALU_Mem_Reg, k * 4 + w, i, op, next)
   }
 
-  private func carry(_ k: Int, _ i: borrowing Instruction, _ op: OperationPointer, _ next: UInt64) -> Int? {
+  private func carry(_ k: Int, _ i: Instruction, _ op: OperationPointer, _ next: UInt64) -> Int? {
     let o0 = i.op0, o1 = i.op1
     if o0.kind == .general {
       op.pointee.a = field(o0)
@@ -215,14 +215,14 @@ struct Lowering {
     return memory(HandlerTable.Carry_Mem_Reg, k * 2 + w, i, op, next)
   }
 
-  private func step(_ k: Int, _ i: borrowing Instruction, _ op: OperationPointer, _ next: UInt64, _ flagsDead: Bool) -> Int? {
+  private func step(_ k: Int, _ i: Instruction, _ op: OperationPointer, _ next: UInt64, _ flagsDead: Bool) -> Int? {
     if i.op0.kind == .memory { return memory(HandlerTable.Step_Mem, k * 4 + w4(i.op0.size), i, op, next) }
     op.pointee.a = field(i.op0)
     if flagsDead, let w = w2(i.op0.size) { return HandlerTable.Step_Reg_NoFlags + k * 2 + w }
     return HandlerTable.Step_Reg + k * 4 + w4(i.op0.size)
   }
 
-  private func move(_ i: borrowing Instruction, _ op: OperationPointer, _ next: UInt64) -> Int? {
+  private func move(_ i: Instruction, _ op: OperationPointer, _ next: UInt64) -> Int? {
     let o0 = i.op0, o1 = i.op1
     let w = w4(o0.size)
     switch (o0.kind, o1.kind) {
@@ -270,7 +270,7 @@ struct Lowering {
     }
   }
 
-  private func extend(_ i: borrowing Instruction, _ op: OperationPointer, _ next: UInt64,
+  private func extend(_ i: Instruction, _ op: OperationPointer, _ next: UInt64,
                       _ register: Int, _ memoryFamily: Int, _ index: Int?) -> Int? {
     guard let index else { return nil }
     op.pointee.a = i.op0.register
@@ -281,7 +281,7 @@ struct Lowering {
     return memory(memoryFamily, index, i, op, next)
   }
 
-  private func lea(_ i: borrowing Instruction, _ op: OperationPointer, _ next: UInt64) -> Int? {
+  private func lea(_ i: Instruction, _ op: OperationPointer, _ next: UInt64) -> Int? {
     // The segment does not matter, and must not choose the form.
     if i.addressSize != codeSize.rawValue { return nil }
     op.pointee.a = i.op0.register
@@ -298,7 +298,7 @@ struct Lowering {
     return HandlerTable.Lea + width * 3 + (i.index < 16 ? 1 : 0)
   }
 
-  private func exchange(_ i: borrowing Instruction, _ op: OperationPointer, _ next: UInt64) -> Int? {
+  private func exchange(_ i: Instruction, _ op: OperationPointer, _ next: UInt64) -> Int? {
     let o0 = i.op0, o1 = i.op1
     if o0.kind == .general, o1.kind == .general {
       op.pointee.a = field(o0)
@@ -309,7 +309,7 @@ struct Lowering {
     return memory(HandlerTable.Xchg_Mem_Reg, w4(o0.size), i, op, next)
   }
 
-  private func shift(_ k: Int, _ i: borrowing Instruction, _ op: OperationPointer, _ flagsDead: Bool) -> Int? {
+  private func shift(_ k: Int, _ i: Instruction, _ op: OperationPointer, _ flagsDead: Bool) -> Int? {
     if i.op0.kind != .general { return nil }
     op.pointee.a = field(i.op0)
     if i.op1.kind == .general {
@@ -322,7 +322,7 @@ struct Lowering {
     return HandlerTable.Shift_Reg_Imm + k * 4 + w4(i.op0.size)
   }
 
-  private func rotate(_ k: Int, _ i: borrowing Instruction, _ op: OperationPointer, _ flagsDead: Bool) -> Int? {
+  private func rotate(_ k: Int, _ i: Instruction, _ op: OperationPointer, _ flagsDead: Bool) -> Int? {
     if i.op0.kind != .general || i.op1.kind == .general { return nil }
     guard let count = constantCount(i) else { return nil }
     op.pointee.a = field(i.op0)
@@ -332,13 +332,13 @@ struct Lowering {
   }
 
   /// Masked constant count of a shift, if it is 1 … width − 1.
-  private func constantCount(_ i: borrowing Instruction) -> Int32? {
+  private func constantCount(_ i: Instruction) -> Int32? {
     let raw = i.op1.kind == .one ? 1 : i.immediate
     let count = Int32(truncatingIfNeeded: raw & (i.op0.size == 8 ? 63 : 31))
     return count > 0 && count < Int32(i.op0.size) * 8 ? count : nil
   }
 
-  private func multiply(_ i: borrowing Instruction, _ op: OperationPointer, _ next: UInt64) -> Int? {
+  private func multiply(_ i: Instruction, _ op: OperationPointer, _ next: UInt64) -> Int? {
     let o0 = i.op0, o1 = i.op1
     guard let w = w2(o0.size) else { return nil }
     if i.mnemonic == .MULX {
@@ -377,7 +377,7 @@ struct Lowering {
     return nil
   }
 
-  private func bit(_ k: Int, _ i: borrowing Instruction, _ op: OperationPointer, _ next: UInt64) -> Int? {
+  private func bit(_ k: Int, _ i: Instruction, _ op: OperationPointer, _ next: UInt64) -> Int? {
     guard let w = w2(i.op0.size) else { return nil }
     if i.op0.kind == .general {
       op.pointee.a = i.op0.register
@@ -393,7 +393,7 @@ struct Lowering {
     return memory(HandlerTable.Bit_Mem_Imm, k * 2 + w, i, op, next)
   }
 
-  private func stack(_ i: borrowing Instruction, _ op: OperationPointer, _ next: UInt64) -> Int? {
+  private func stack(_ i: Instruction, _ op: OperationPointer, _ next: UInt64) -> Int? {
     if !nativeStack || !flatData || i.operandSize != codeSize.rawValue { return nil }
     let w = codeSize == .bits64 ? 1 : 0
     let o0 = i.op0
@@ -410,7 +410,7 @@ struct Lowering {
   }
 
   /// RET, and CALL and JMP through a register or memory.
-  private func indirect(_ i: borrowing Instruction, _ op: OperationPointer, _ next: UInt64) -> Int? {
+  private func indirect(_ i: Instruction, _ op: OperationPointer, _ next: UInt64) -> Int? {
     if !nativeStack || !flatData || !flatCode || i.operandSize != codeSize.rawValue { return nil }
     let w = codeSize == .bits64 ? 1 : 0
     if i.mnemonic == .RET {
@@ -430,7 +430,7 @@ struct Lowering {
   // MARK: Direct branches
 
   /// Handler of a direct near branch that the chain can follow, or nil.
-  func branch(_ i: borrowing Instruction, csLimit: UInt32) -> Int? {
+  func branch(_ i: Instruction, csLimit: UInt32) -> Int? {
     if i.op0.kind != .relative || i.operandSize != codeSize.rawValue { return nil }
     // With a CS that is not flat, a 16-bit target can only be within a limit of 64 KiB − 1.
     if !flatCode, codeSize != .bits16 || csLimit != 0xFFFF { return nil }

@@ -151,7 +151,7 @@ public final class VirtualCPU {
       }
       if s.pointee.interruptRequest, s.pointee.systemFlags & RFLAGS.IF != 0,
          let vector = environment.bus.acknowledgeInterrupt() {
-        cpu.deliverExternal(vector: vector)
+        cpu.deliver(vector: vector, kind: .external)
         s.pointee.exitRequest = 0
       }
     }

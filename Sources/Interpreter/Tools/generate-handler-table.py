@@ -141,9 +141,13 @@ print("enum HandlerTable {")
 for name, base, shape in bases:
     print(f"  static let {name} = {base}" + (f"  // {shape}" if shape else ""))
 print(f"  static let count = {len(entries)}")
+print("  static var addresses: UnsafePointer<UInt> { HandlerAddresses.table }")
+print("}")
 print()
-print("  nonisolated(unsafe) static let addresses: UnsafePointer<UInt> = {")
-print("    let table = UnsafeMutablePointer<UInt>.allocate(capacity: count)")
+print("/// The table itself, filled on first use.")
+print("private enum HandlerAddresses {")
+print("  nonisolated(unsafe) static let table: UnsafePointer<UInt> = {")
+print("    let table = UnsafeMutablePointer<UInt>.allocate(capacity: HandlerTable.count)")
 CHUNK = 64
 chunks = [entries[i:i + CHUNK] for i in range(0, len(entries), CHUNK)]
 for k in range(len(chunks)):
