@@ -4,150 +4,210 @@
 // rounding control at nearest even that leaves the flags, and so the following conditions make a host operation the whole truth:
 //
 // * Inexact is masked and already flagged, so whether this operation is inexact can be seen by nobody. Real programs reach this state
-//   with the first inexact operation and stay in it.
+//   with the first inexact operation and stay in it. The caller asks `isUsable` once.
 // * No operand is denormal: no DE, nothing for DAZ to change.
 // * The result is a normal number above the smallest one. Then no operand was a NaN, nothing was invalid or divided by zero, nothing
 //   overflowed. The result was not tiny either: a tiny one would have been delivered as denormal, zero or exactly the smallest normal number.
 // * Or the result is zero, and a sum (sums never underflow, and a zero sum is exact) or the product or quotient of a zero.
 //
-// Anything else goes to the `@inline(never)` software operation.
+// The `try…` functions check all but the first and answer nil if in doubt; `add` … `compare` do it all and fall back on the
+// `@inline(never)` software operation.
+
+/// An interchange format the host computes in.
+public protocol HostFormat: InterchangeFormat {
+  associatedtype Host: BinaryFloatingPoint
+  init(host: Host)
+  var host: Host { get }
+
+  static func add(_ a: Self, _ b: Self, _ environment: inout FloatEnvironment) -> Self
+  static func sub(_ a: Self, _ b: Self, _ environment: inout FloatEnvironment) -> Self
+  static func mul(_ a: Self, _ b: Self, _ environment: inout FloatEnvironment) -> Self
+  static func div(_ a: Self, _ b: Self, _ environment: inout FloatEnvironment) -> Self
+  static func sqrt(_ a: Self, _ environment: inout FloatEnvironment) -> Self
+  static func min(_ a: Self, _ b: Self, _ environment: inout FloatEnvironment) -> Self
+  static func max(_ a: Self, _ b: Self, _ environment: inout FloatEnvironment) -> Self
+  static func compare(_ a: Self, _ b: Self, signaling: Bool, _ environment: inout FloatEnvironment) -> FloatRelation
+}
+
+extension Binary32: HostFormat {
+  @inlinable @inline(__always) public init(host: Float) { self.init(bits: host.bitPattern) }
+  @inlinable @inline(__always) public var host: Float { Float(bitPattern: bits) }
+}
+
+extension Binary64: HostFormat {
+  @inlinable @inline(__always) public init(host: Double) { self.init(bits: host.bitPattern) }
+  @inlinable @inline(__always) public var host: Double { Double(bitPattern: bits) }
+}
+
+extension HostFormat {
+  /// Finite, normal and above the smallest normal number.
+  @inlinable @inline(__always) var isSafe: Bool { magnitude &- (Self.implicitBit | 1) < Self.infinityBits &- (Self.implicitBit | 1) }
+  /// Zero, normal, infinite or NaN.
+  @inlinable @inline(__always) var isNotDenormal: Bool { magnitude &- 1 >= Self.fractionMask }
+}
 
 public enum HostFloat {
+  /// Whether MXCSR allows host arithmetic at all: nearest even, inexact masked and flagged.
+  @inlinable @inline(__always) public static func isUsable(mxcsr: UInt32) -> Bool { mxcsr & 0x7020 == 0x1020 }
+
   /// Whether the environment allows host arithmetic at all.
   @inlinable @inline(__always) public static func isUsable(_ environment: FloatEnvironment) -> Bool {
     environment.rounding == .nearestEven && environment.flags.rawValue & environment.masks.rawValue & 32 != 0
   }
 
-  /// Zero, or at least as large as the smallest normal number.
-  @inlinable @inline(__always) static func isNotDenormal(_ bits: UInt64) -> Bool { bits & 0x7FFF_FFFF_FFFF_FFFF &- 1 >= 0x000F_FFFF_FFFF_FFFF }
-  @inlinable @inline(__always) static func isNotDenormal(_ bits: UInt32) -> Bool { bits & 0x7FFF_FFFF &- 1 >= 0x007F_FFFF }
-  /// Finite and above the smallest normal number.
-  @inlinable @inline(__always) static func isSafe(_ bits: UInt64) -> Bool { bits & 0x7FFF_FFFF_FFFF_FFFF &- 0x0010_0000_0000_0001 < 0x7FDF_FFFF_FFFF_FFFF }
-  @inlinable @inline(__always) static func isSafe(_ bits: UInt32) -> Bool { bits & 0x7FFF_FFFF &- 0x0080_0001 < 0x7EFF_FFFF }
+  // MARK: If `isUsable`
 
-  // MARK: Binary32
-
-  /// ADDSS.
-  @inlinable @inline(__always) public static func add(_ a: Binary32, _ b: Binary32, _ environment: inout FloatEnvironment) -> Binary32 {
-    if isUsable(environment) && isNotDenormal(a.bits) && isNotDenormal(b.bits) {
-      let r = Float(bitPattern: a.bits) + Float(bitPattern: b.bits)
-      if isSafe(r.bitPattern) || r.bitPattern &<< 1 == 0 { return Binary32(bits: r.bitPattern) }
-    }
-    return Binary32.add(a, b, &environment)
+  /// a + b if no exception but inexact can arise.
+  @inlinable @inline(__always) public static func tryAdd<F: HostFormat>(_ a: F, _ b: F) -> F? {
+    let r = F(host: a.host + b.host)
+    return a.isNotDenormal && b.isNotDenormal && (r.isSafe || r.isZero) ? r : nil
   }
 
-  /// SUBSS.
-  @inlinable @inline(__always) public static func sub(_ a: Binary32, _ b: Binary32, _ environment: inout FloatEnvironment) -> Binary32 {
-    if isUsable(environment) && isNotDenormal(a.bits) && isNotDenormal(b.bits) {
-      let r = Float(bitPattern: a.bits) - Float(bitPattern: b.bits)
-      if isSafe(r.bitPattern) || r.bitPattern &<< 1 == 0 { return Binary32(bits: r.bitPattern) }
-    }
-    return Binary32.sub(a, b, &environment)
+  /// a − b if no exception but inexact can arise.
+  @inlinable @inline(__always) public static func trySub<F: HostFormat>(_ a: F, _ b: F) -> F? {
+    let r = F(host: a.host - b.host)
+    return a.isNotDenormal && b.isNotDenormal && (r.isSafe || r.isZero) ? r : nil
   }
 
-  /// MULSS.
-  @inlinable @inline(__always) public static func mul(_ a: Binary32, _ b: Binary32, _ environment: inout FloatEnvironment) -> Binary32 {
-    if isUsable(environment) && isNotDenormal(a.bits) && isNotDenormal(b.bits) {
-      let r = Float(bitPattern: a.bits) * Float(bitPattern: b.bits)
-      if isSafe(r.bitPattern) || (r.bitPattern &<< 1 == 0 && (a.isZero || b.isZero)) { return Binary32(bits: r.bitPattern) }
-    }
-    return Binary32.mul(a, b, &environment)
+  /// a · b if no exception but inexact can arise.
+  @inlinable @inline(__always) public static func tryMul<F: HostFormat>(_ a: F, _ b: F) -> F? {
+    let r = F(host: a.host * b.host)
+    return a.isNotDenormal && b.isNotDenormal && (r.isSafe || (r.isZero && (a.isZero || b.isZero))) ? r : nil
   }
 
-  /// DIVSS.
-  @inlinable @inline(__always) public static func div(_ a: Binary32, _ b: Binary32, _ environment: inout FloatEnvironment) -> Binary32 {
-    if isUsable(environment) && isNotDenormal(a.bits) && isNotDenormal(b.bits) {
-      let r = Float(bitPattern: a.bits) / Float(bitPattern: b.bits)
-      if isSafe(r.bitPattern) || (r.bitPattern &<< 1 == 0 && a.isZero) { return Binary32(bits: r.bitPattern) }
-    }
-    return Binary32.div(a, b, &environment)
+  /// a / b if no exception but inexact can arise.
+  @inlinable @inline(__always) public static func tryDiv<F: HostFormat>(_ a: F, _ b: F) -> F? {
+    let r = F(host: a.host / b.host)
+    return a.isNotDenormal && b.isNotDenormal && (r.isSafe || (r.isZero && a.isZero)) ? r : nil
   }
 
-  /// SQRTSS. The root of a positive normal number is one, above the smallest.
+  /// √a if no exception but inexact can arise: the root of a positive normal number is one too, above the smallest.
+  @inlinable @inline(__always) public static func trySqrt(_ a: Binary32) -> Binary32? {
+    guard a.isOrdinary && !a.isNegative else { return nil }
+    // Of the significand as an integer, doubled where that makes the exponent even. That the integer cannot be negative spares the C
+    // library's function, which would have to set errno.
+    let odd = (a.bits &>> 23) & 1
+    let r = Float((a.bits & 0x7F_FFFF | 0x80_0000) &<< odd).squareRoot()
+    return Binary32(bits: r.bitPattern &+ (a.bits &>> 23 &- odd &- 150) &<< 22)
+  }
+
+  /// √a if no exception but inexact can arise.
+  @inlinable @inline(__always) public static func trySqrt(_ a: Binary64) -> Binary64? {
+    guard a.isOrdinary && !a.isNegative else { return nil }
+    let odd = (a.bits &>> 52 &+ 1) & 1
+    let r = Double((a.bits & 0xF_FFFF_FFFF_FFFF | 0x10_0000_0000_0000) &<< odd).squareRoot()
+    return Binary64(bits: r.bitPattern &+ (a.bits &>> 52 &- odd &- 1075) &<< 51)
+  }
+
+  /// CVTSD2SS if no exception but inexact can arise.
+  @inlinable @inline(__always) public static func tryNarrow(_ a: Binary64) -> Binary32? {
+    let r = Binary32(host: Float(a.host))
+    return a.isNotDenormal && (r.isSafe || a.isZero) ? r : nil
+  }
+
+  /// CVTTSS2SI if the value fits. Needs inexact masked and flagged, but any rounding control will do: truncation is the instruction's own.
+  @inlinable @inline(__always) public static func tryTruncateToInt32(_ a: Binary32) -> Int32? {
+    let x = a.host
+    return x > -0x1p31 && x < 0x1p31 ? Int32(x) : nil
+  }
+
+  /// CVTTSS2SI to 64 bits, likewise.
+  @inlinable @inline(__always) public static func tryTruncateToInt64(_ a: Binary32) -> Int64? {
+    let x = a.host
+    return x > -0x1p63 && x < 0x1p63 ? Int64(x) : nil
+  }
+
+  /// CVTTSD2SI, likewise.
+  @inlinable @inline(__always) public static func tryTruncateToInt32(_ a: Binary64) -> Int32? {
+    let x = a.host
+    return x > -0x1p31 && x < 0x1p31 ? Int32(x) : nil
+  }
+
+  /// CVTTSD2SI to 64 bits, likewise.
+  @inlinable @inline(__always) public static func tryTruncateToInt64(_ a: Binary64) -> Int64? {
+    let x = a.host
+    return x > -0x1p63 && x < 0x1p63 ? Int64(x) : nil
+  }
+
+  // MARK: In any environment
+
+  /// CVTSI2SD of 32 bits: exact.
+  @inlinable @inline(__always) public static func widen(_ a: Int32) -> Binary64 { Binary64(host: Double(a)) }
+
+  /// CVTSS2SD of zeros, normal numbers and infinities: exact.
+  @inlinable @inline(__always) public static func tryWiden(_ a: Binary32) -> Binary64? {
+    a.isNotDenormal && a.magnitude <= Binary32.infinityBits ? Binary64(host: Double(a.host)) : nil
+  }
+
+  /// How zeros, normal numbers and infinities compare, which raises nothing.
+  @inlinable @inline(__always) public static func tryCompare<F: HostFormat>(_ a: F, _ b: F) -> FloatRelation? {
+    guard a.isNotDenormal && b.isNotDenormal else { return nil }
+    let x = a.host
+    let y = b.host
+    return x < y ? .less : x > y ? .greater : x == y ? .equal : nil
+  }
+
+  /// MINSS, MINSD of zeros, normal numbers and infinities.
+  @inlinable @inline(__always) public static func tryMin<F: HostFormat>(_ a: F, _ b: F) -> F? {
+    tryCompare(a, b).map { $0 == .less ? a : b }
+  }
+
+  /// MAXSS, MAXSD of zeros, normal numbers and infinities.
+  @inlinable @inline(__always) public static func tryMax<F: HostFormat>(_ a: F, _ b: F) -> F? {
+    tryCompare(a, b).map { $0 == .greater ? a : b }
+  }
+
+  // MARK: With the software operation to fall back on
+
+  /// ADDSS, ADDSD.
+  @inlinable @inline(__always) public static func add<F: HostFormat>(_ a: F, _ b: F, _ environment: inout FloatEnvironment) -> F {
+    if isUsable(environment), let r = tryAdd(a, b) { return r }
+    return F.add(a, b, &environment)
+  }
+
+  /// SUBSS, SUBSD.
+  @inlinable @inline(__always) public static func sub<F: HostFormat>(_ a: F, _ b: F, _ environment: inout FloatEnvironment) -> F {
+    if isUsable(environment), let r = trySub(a, b) { return r }
+    return F.sub(a, b, &environment)
+  }
+
+  /// MULSS, MULSD.
+  @inlinable @inline(__always) public static func mul<F: HostFormat>(_ a: F, _ b: F, _ environment: inout FloatEnvironment) -> F {
+    if isUsable(environment), let r = tryMul(a, b) { return r }
+    return F.mul(a, b, &environment)
+  }
+
+  /// DIVSS, DIVSD.
+  @inlinable @inline(__always) public static func div<F: HostFormat>(_ a: F, _ b: F, _ environment: inout FloatEnvironment) -> F {
+    if isUsable(environment), let r = tryDiv(a, b) { return r }
+    return F.div(a, b, &environment)
+  }
+
+  /// SQRTSS.
   @inlinable @inline(__always) public static func sqrt(_ a: Binary32, _ environment: inout FloatEnvironment) -> Binary32 {
-    if isUsable(environment) && a.isOrdinary && !a.isNegative {
-      // Of the significand as an integer, doubled to leave an even exponent. That it cannot be negative spares the C library's sqrt,
-      // which would have to set errno.
-      let odd = (a.bits &>> 23) & 1
-      let r = Float((a.bits & 0x7F_FFFF | 0x80_0000) &<< odd).squareRoot()
-      return Binary32(bits: r.bitPattern &+ (a.bits &>> 23 &- odd &- 150) &<< 22)
-    }
+    if isUsable(environment), let r = trySqrt(a) { return r }
     return Binary32.sqrt(a, &environment)
   }
 
-  /// COMISS if `signaling`, else UCOMISS: of two normal numbers or zeros a comparison raises nothing in any environment.
-  @inlinable @inline(__always)
-  public static func compare(_ a: Binary32, _ b: Binary32, signaling: Bool, _ environment: inout FloatEnvironment) -> FloatRelation {
-    if isNotDenormal(a.bits) && isNotDenormal(b.bits) {
-      let x = Float(bitPattern: a.bits)
-      let y = Float(bitPattern: b.bits)
-      if x < y { return .less }
-      if x > y { return .greater }
-      if x == y { return .equal }
-    }
-    return Binary32.compare(a, b, signaling: signaling, &environment)
-  }
-
-  // MARK: Binary64
-
-  /// ADDSD.
-  @inlinable @inline(__always) public static func add(_ a: Binary64, _ b: Binary64, _ environment: inout FloatEnvironment) -> Binary64 {
-    if isUsable(environment) && isNotDenormal(a.bits) && isNotDenormal(b.bits) {
-      let r = Double(bitPattern: a.bits) + Double(bitPattern: b.bits)
-      if isSafe(r.bitPattern) || r.bitPattern &<< 1 == 0 { return Binary64(bits: r.bitPattern) }
-    }
-    return Binary64.add(a, b, &environment)
-  }
-
-  /// SUBSD.
-  @inlinable @inline(__always) public static func sub(_ a: Binary64, _ b: Binary64, _ environment: inout FloatEnvironment) -> Binary64 {
-    if isUsable(environment) && isNotDenormal(a.bits) && isNotDenormal(b.bits) {
-      let r = Double(bitPattern: a.bits) - Double(bitPattern: b.bits)
-      if isSafe(r.bitPattern) || r.bitPattern &<< 1 == 0 { return Binary64(bits: r.bitPattern) }
-    }
-    return Binary64.sub(a, b, &environment)
-  }
-
-  /// MULSD.
-  @inlinable @inline(__always) public static func mul(_ a: Binary64, _ b: Binary64, _ environment: inout FloatEnvironment) -> Binary64 {
-    if isUsable(environment) && isNotDenormal(a.bits) && isNotDenormal(b.bits) {
-      let r = Double(bitPattern: a.bits) * Double(bitPattern: b.bits)
-      if isSafe(r.bitPattern) || (r.bitPattern &<< 1 == 0 && (a.isZero || b.isZero)) { return Binary64(bits: r.bitPattern) }
-    }
-    return Binary64.mul(a, b, &environment)
-  }
-
-  /// DIVSD.
-  @inlinable @inline(__always) public static func div(_ a: Binary64, _ b: Binary64, _ environment: inout FloatEnvironment) -> Binary64 {
-    if isUsable(environment) && isNotDenormal(a.bits) && isNotDenormal(b.bits) {
-      let r = Double(bitPattern: a.bits) / Double(bitPattern: b.bits)
-      if isSafe(r.bitPattern) || (r.bitPattern &<< 1 == 0 && a.isZero) { return Binary64(bits: r.bitPattern) }
-    }
-    return Binary64.div(a, b, &environment)
-  }
-
-  /// SQRTSD. The root of a positive normal number is one, above the smallest.
+  /// SQRTSD.
   @inlinable @inline(__always) public static func sqrt(_ a: Binary64, _ environment: inout FloatEnvironment) -> Binary64 {
-    if isUsable(environment) && a.isOrdinary && !a.isNegative {
-      // Of the significand as an integer, doubled to leave an even exponent. That it cannot be negative spares the C library's sqrt,
-      // which would have to set errno.
-      let odd = (a.bits &>> 52 &+ 1) & 1
-      let r = Double((a.bits & 0xF_FFFF_FFFF_FFFF | 0x10_0000_0000_0000) &<< odd).squareRoot()
-      return Binary64(bits: r.bitPattern &+ (a.bits &>> 52 &- odd &- 1075) &<< 51)
-    }
+    if isUsable(environment), let r = trySqrt(a) { return r }
     return Binary64.sqrt(a, &environment)
   }
 
-  /// COMISD if `signaling`, else UCOMISD: of two normal numbers or zeros a comparison raises nothing in any environment.
+  /// MINSS, MINSD.
+  @inlinable @inline(__always) public static func min<F: HostFormat>(_ a: F, _ b: F, _ environment: inout FloatEnvironment) -> F {
+    tryMin(a, b) ?? F.min(a, b, &environment)
+  }
+
+  /// MAXSS, MAXSD.
+  @inlinable @inline(__always) public static func max<F: HostFormat>(_ a: F, _ b: F, _ environment: inout FloatEnvironment) -> F {
+    tryMax(a, b) ?? F.max(a, b, &environment)
+  }
+
+  /// COMISS, COMISD if `signaling`, else UCOMISS, UCOMISD.
   @inlinable @inline(__always)
-  public static func compare(_ a: Binary64, _ b: Binary64, signaling: Bool, _ environment: inout FloatEnvironment) -> FloatRelation {
-    if isNotDenormal(a.bits) && isNotDenormal(b.bits) {
-      let x = Double(bitPattern: a.bits)
-      let y = Double(bitPattern: b.bits)
-      if x < y { return .less }
-      if x > y { return .greater }
-      if x == y { return .equal }
-    }
-    return Binary64.compare(a, b, signaling: signaling, &environment)
+  public static func compare<F: HostFormat>(_ a: F, _ b: F, signaling: Bool, _ environment: inout FloatEnvironment) -> FloatRelation {
+    tryCompare(a, b) ?? F.compare(a, b, signaling: signaling, &environment)
   }
 }

@@ -47,6 +47,8 @@
       }
     }
 
+    static func isInexactHidden(_ e: FloatEnvironment) -> Bool { e.flags.contains(.inexact) && e.masks.contains(.inexact) }
+
     static let cases: [Case] = [
       single("ADDSS", ORACLE_ADDS) { a, b, _, e in .add(a, b, &e) }, single("SUBSS", ORACLE_SUBS) { a, b, _, e in .sub(a, b, &e) },
       single("MULSS", ORACLE_MULS) { a, b, _, e in .mul(a, b, &e) }, single("DIVSS", ORACLE_DIVS) { a, b, _, e in .div(a, b, &e) },
@@ -65,6 +67,19 @@
       double("VFNMADDSD", ORACLE_FNMADDD) { a, b, c, e in .fusedMultiplyAdd(b, a, c, negateProduct: true, &e) },
       double("VFNMSUBSD", ORACLE_FNMSUBD) { a, b, c, e in .fusedMultiplyAdd(b, a, c, negateProduct: true, negateAddend: true, &e) },
 
+      single("MINSS by host", ORACLE_MINS) { a, b, _, e in HostFloat.min(a, b, &e) }, double("MAXSD by host", ORACLE_MAXD) { a, b, _, e in HostFloat.max(a, b, &e) },
+      fromSingle("CVTSS2SD by host", ORACLE_CVTSS2SD, UInt64.max) { (HostFloat.tryWiden($0) ?? Binary64.from($0, &$1)).bits },
+      fromDouble("CVTSD2SS by host", ORACLE_CVTSD2SS) { UInt64(((HostFloat.isUsable($1) ? HostFloat.tryNarrow($0) : nil) ?? Binary32.from($0, &$1)).bits) },
+      fromSingle("CVTTSS2SI by host", ORACLE_CVTTSS2SI32) {
+        UInt64(UInt32(bitPattern: (isInexactHidden($1) ? HostFloat.tryTruncateToInt32($0) : nil) ?? $0.toInt32(truncate: true, &$1)))
+      },
+      fromDouble("CVTTSD2SI by host", ORACLE_CVTTSD2SI32) {
+        UInt64(UInt32(bitPattern: (isInexactHidden($1) ? HostFloat.tryTruncateToInt32($0) : nil) ?? $0.toInt32(truncate: true, &$1)))
+      },
+      fromDouble("CVTTSD2SI r64 by host", ORACLE_CVTTSD2SI64, UInt64.max) {
+        UInt64(bitPattern: (isInexactHidden($1) ? HostFloat.tryTruncateToInt64($0) : nil) ?? $0.toInt64(truncate: true, &$1))
+      },
+      Case(name: "CVTSI2SD by host", oracle: Int(ORACLE_CVTSI2SD32.rawValue), shape: .int32, operation: { a, _, _, _ in HostFloat.widen(Int32(truncatingIfNeeded: a)).bits }, mask: UInt64.max),
       single("ADDSS by host", ORACLE_ADDS) { a, b, _, e in HostFloat.add(a, b, &e) }, single("SUBSS by host", ORACLE_SUBS) { a, b, _, e in HostFloat.sub(a, b, &e) },
       single("MULSS by host", ORACLE_MULS) { a, b, _, e in HostFloat.mul(a, b, &e) }, single("DIVSS by host", ORACLE_DIVS) { a, b, _, e in HostFloat.div(a, b, &e) },
       single("SQRTSS by host", ORACLE_SQRTS) { a, _, _, e in HostFloat.sqrt(a, &e) },
@@ -131,6 +146,7 @@
         if round % 3 == 2 { mxcsr |= 0x20 }
         if round % 50 == 0 { mxcsr &= ~(UInt32(truncatingIfNeeded: generator.next()) & 0x1F80) }
         var environment = FloatEnvironment(mxcsr: mxcsr)
+        if HostFloat.isUsable(environment) != HostFloat.isUsable(mxcsr: mxcsr) { mismatches.add("isUsable of MXCSR \(hex(UInt64(mxcsr), 4))") }
         let result = test.operation(operands.0, operands.1, operands.2, &environment) & test.mask
         var flags: UInt32 = 0
         let expected = oracle_sse(Int32(test.oracle), operands.0, operands.1, operands.2, mxcsr, &flags) & test.mask
