@@ -20,6 +20,9 @@ final class Board {
   let hostBridge: PCIHostBridge
   let isaBridge: PIIX3ISABridge
   let powerBridge: PIIX4PowerManagement
+  let vga: VGA?
+  private let videoMemory: HostPages?
+  static let videoMemorySize = 16 << 20
   let debugConsole = DebugConsole(name: "debugcon")
   let firmwareConsole = DebugConsole(name: "firmware-console")
   let post = POSTPort()
@@ -32,7 +35,7 @@ final class Board {
 
   init(
     _ configuration: MachineConfiguration, clock: VirtualClock, ports: PortSpace, memory: PhysicalMemory, apics: APICBus
-  ) {
+  ) throws(MachineError) {
     pic = PIC8259()
     ioapic = IOAPIC(bus: apics)
     router = InterruptRouter(pic: pic, ioapic: ioapic)
@@ -68,6 +71,19 @@ final class Board {
     hostBridge = PCIHostBridge(bus: pci)
     isaBridge = PIIX3ISABridge(bus: pci)
     powerBridge = PIIX4PowerManagement(bus: pci, acpi: power, ports: ports)
+    if configuration.hasVGA {
+      let pages = try HostPages(size: Self.videoMemorySize)
+      let adapter = VGA(clock: clock, frameBuffer: pages.base, frameBufferSize: pages.size)
+      pci.attach(VGAFunction(vga: adapter), at: 2)
+      ports.add(adapter.ports, at: 0x3B0, count: 0x30)
+      ports.add(adapter.displayInterface, at: 0x1CE, count: 3, maximumSize: 2)
+      memory.addHandler(adapter, at: VGA.windowBase, size: VGA.windowSize)
+      vga = adapter
+      videoMemory = pages
+    } else {
+      vga = nil
+      videoMemory = nil
+    }
     debugExit = configuration.debugExit.map { DebugExit(style: $0.isQEMUStyle ? .qemu : .plain) }
 
     ports.add(pic.master, at: 0x20, count: 2)
@@ -90,12 +106,15 @@ final class Board {
       ports.add(debugExit, at: place.port, count: 4, maximumSize: 4)
     }
     memory.addHandler(ioapic, at: PhysicalAddress(PhysicalLayout.ioapic), size: 0x1000)
-    memory.addHandler(apics, at: PhysicalAddress(PhysicalLayout.localAPIC), size: 0x1000)
+    if configuration.cpu.model.features.contains(.apic) {
+      memory.addHandler(apics, at: PhysicalAddress(PhysicalLayout.localAPIC), size: 0x1000)
+    }
 
     var devices: [any Device] = [pic, ioapic, pit, rtc, systemControlB, systemControlA, keyboard]
     devices += serial as [any Device]
     devices.append(power)
     if let hpet { devices.append(hpet) }
+    if let vga { devices.append(vga) }
     devices += pci.all as [any Device]
     devices += [debugConsole, firmwareConsole, post] as [any Device]
     if let debugExit { devices.append(debugExit) }
@@ -110,6 +129,7 @@ final class Board {
     ChipsetSetup.setLevelTriggered(pic)
     keyboard.configureAsFirmware()
     powerBridge.enable(at: ACPITables.PowerPorts.base)
+    vga?.initialiseTextMode3()
     pci.assignResources(memoryBase: ChipsetSetup.pciMemoryBase)
   }
 }

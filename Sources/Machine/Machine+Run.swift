@@ -1,3 +1,4 @@
+import Interpreter
 import Platform
 import Processor
 
@@ -38,7 +39,7 @@ extension Machine {
       clock.fireDue()
       keepAppointments()
       if pendingReset {
-        if endsOnReset { return .reset }
+        if endsOnReset || !canReboot { pendingReset = false; return .reset }
         try performReset()
       }
       if let reason = pendingEnd {
@@ -57,7 +58,7 @@ extension Machine {
         most = min(most, limit - done)
       }
       if let n = nextProcessor() {
-        if let reason = try run(processor: n, most: min(most, max(1, nextEvent &- clock.now))) { return reason }
+        if let reason = run(processor: n, most: min(most, max(1, nextEvent &- clock.now))) { return reason }
       } else if let reason = idle(host, &pace) {
         return reason
       }
@@ -113,7 +114,7 @@ extension Machine {
     return nil
   }
 
-  private func run(processor n: Int, most: UInt64) throws(MachineError) -> EndReason? {
+  private func run(processor n: Int, most: UInt64) -> EndReason? {
     let processor = processors[n]
     let connection = connections[n]
     let isAlone = processors.count == 1
@@ -125,16 +126,16 @@ extension Machine {
     running = nil
     clock.now = connection.timeBase &+ processor.retired
     if !isAlone { turnLeft = turnLeft &- min(turnLeft, processor.retired &- before) }
-    exitCounts["\(reason)", default: 0] += 1
     switch reason {
-    case .halted, .waitForSIPI:
+    case .budgetUsed: exits.budgetUsed &+= 1
+    case .stopRequested: exits.stopRequested &+= 1
+    case .halted:
+      exits.halted &+= 1
       turnLeft = 0
-    case .shutdown:
-      return .tripleFault(TripleFaultReport.text(processor))
-    case .intercept:
-      throw MachineError(.internal, "a processor was intercepted although the machine asked for no intercepts")
-    default:
-      break
+    case .waitForSIPI:
+      exits.waitForSIPI &+= 1
+      turnLeft = 0
+    case .shutdown: return .tripleFault(TripleFaultReport.text(processor))
     }
     return nil
   }
@@ -172,6 +173,14 @@ extension Machine {
   }
 }
 
+/// How often the processors left the interpreter, by reason.
+public struct ExitCounts: Sendable {
+  public internal(set) var budgetUsed: UInt64 = 0
+  public internal(set) var stopRequested: UInt64 = 0
+  public internal(set) var halted: UInt64 = 0
+  public internal(set) var waitForSIPI: UInt64 = 0
+}
+
 extension VirtualCPU {
   /// The processor would execute something if it ran now.
   var canRun: Bool {
@@ -181,7 +190,7 @@ extension VirtualCPU {
     case .halted:
       return s.pointee.initPending || (s.pointee.nmiPending && !s.pointee.nmiBlocked)
         || (s.pointee.interruptRequest && s.pointee.systemFlags & (1 << 9) != 0)
-    case .waitForSIPI: return s.pointee.sipiPending != 0
+    case .waitForSIPI: return s.pointee.initPending || s.pointee.sipiPending != 0
     case .shutdown: return true
     }
   }

@@ -1,4 +1,5 @@
 import Devices
+import Interpreter
 import Platform
 import Processor
 
@@ -34,8 +35,7 @@ public final class Machine {
   var appointments: [(time: VirtualTime, action: (Machine) -> Void)] = []
   /// A guest's reset ends the run instead of starting it anew.
   public var endsOnReset = false
-  /// Entries into the run loop of a processor by what ended them.
-  public internal(set) var exitCounts: [String: UInt64] = [:]
+  public internal(set) var exits = ExitCounts()
 
   /// Bytes that COM1… send, by port index.
   public var onSerialOutput: ((_ port: Int, _ byte: UInt8) -> Void)?
@@ -59,12 +59,13 @@ public final class Machine {
       firmware = nil
     }
     codeCache = CodeCache(memory: memory)
-    board = Board(configuration, clock: clock, ports: ports, memory: memory, apics: apics)
+    let model = configuration.cpu.model.with(processorCount: UInt32(configuration.processors))
+    board = try Board(configuration, clock: clock, ports: ports, memory: memory, apics: apics)
     for n in 0..<configuration.processors {
       let lapic = LocalAPIC(id: UInt32(n), bus: apics, clock: clock, isBootstrap: n == 0)
       let connection = ProcessorConnection(machine: self, lapic: lapic)
       let processor = VirtualCPU(
-        index: n, memory: memory, model: configuration.model, codeCache: codeCache, bus: connection)
+        index: n, memory: memory, model: model, codeCache: codeCache, bus: connection)
       connection.attach(processor)
       connections.append(connection)
       processors.append(processor)
@@ -91,7 +92,7 @@ public final class Machine {
     board.pci.onMemoryMapChange = { [unowned self] in memoryMapChanged() }
     board.hostBridge.onAttributesChange = { [unowned self] segments in mapShadow(segments) }
     board.a20.onChange = { [unowned self] isOpen in
-      for processor in processors { processor.setA20(isOpen) }
+      for processor in processors { processor.a20Enabled = isOpen }
     }
     clock.onEarlierDeadline = { [unowned self] in running?.requestStop() }
   }
@@ -104,22 +105,21 @@ public final class Machine {
     for connection in connections {
       connection.lapic.reset()
       connection.processor.reset()
+      // A processor without an APIC has its INTR pin on the PIC; a kernel without firmware expects the same of one that has.
+      if firmware == nil || !configuration.cpu.model.features.contains(.apic) { connection.lapic.configureVirtualWire() }
     }
     turn = 0
     turnLeft = 0
     let high = layout.highMemory
     board.rtc.setMemorySize(low: layout.lowMemory, high: high)
-    let hasFirmware: Bool
-    if case .firmware = configuration.boot.method { hasFirmware = true } else { hasFirmware = false }
-    if hasFirmware {
+    if case .firmware = configuration.boot.method {
       mapShadow(board.hostBridge.segments)
       return
     }
     board.setUpWithoutFirmware()
-    for connection in connections { connection.lapic.configureVirtualWire() }
     let memory = BootMemory(self.memory, layout: layout)
     let entry = try BootLoader.load(
-      configuration.boot, into: memory, longMode: configuration.model.features.contains(.longMode),
+      configuration.boot, into: memory, longMode: configuration.cpu.model.features.contains(.longMode),
       tables: writeTables(memory))
     entry.apply(to: processors[0])
     codeCache.dropAll()
@@ -148,6 +148,12 @@ public final class Machine {
       pendingReset = true
       running?.requestStop()
     }
+  }
+
+  /// A machine that was only built to be restored has nothing to boot again.
+  var canReboot: Bool {
+    if case .firmware(nil) = configuration.boot.method { return false }
+    return true
   }
 
   func performReset() throws(MachineError) {
@@ -188,6 +194,15 @@ public final class Machine {
     memoryMapChanged()
   }
 
+  // MARK: Output
+
+  /// Draws what the screen shows now. Returns false when the machine has no display.
+  @discardableResult
+  public func render(into frame: inout Frame) -> Bool {
+    board.vga?.render(into: &frame)
+    return board.vga != nil
+  }
+
   // MARK: Input
 
   /// Lets an event from outside enter at the present instruction.
@@ -204,6 +219,17 @@ public final class Machine {
     }
   }
 
+  /// Bytes that wait in front of a serial port because the guest has not read them.
+  public func serialBacklog(_ port: Int) -> Int {
+    board.serial.indices.contains(port) ? board.serial[port].pendingInput : 0
+  }
+
+  /// Keeps all events that enter, for `InputLog.encode`.
+  public var keepsInputLog: Bool {
+    get { input.keepsRecords }
+    set { input.keepsRecords = newValue }
+  }
+
   /// Feeds recorded events instead of what the host brings.
   public func replay(_ records: [InputRecord]) { replay = records[...] }
 
@@ -213,7 +239,16 @@ public final class Machine {
     appointments.insert((time, action), at: place)
   }
 
+  /// Where every processor is, one line each.
+  public var statusText: String {
+    processors.map { processor in
+      let s = processor.cpu.s.pointee
+      return "CPU \(s.index): \(s.activity), \(s.retired) instructions, CS:RIP \(hexadecimal(UInt64(s.cs.selector))):\(hexadecimal(s.rip)), CPL \(s.cpl)"
+    }.joined(separator: "\r\n") + "\r\nvirtual time \(Double(clock.now) / 1e9) s"
+  }
+
   /// Instructions retired by all processors together.
   public var retired: UInt64 { processors.reduce(0) { $0 &+ $1.retired } }
+  public var blocksDecoded: UInt64 { codeCache.blocksDecoded }
   public var tlbMisses: UInt64 { processors.reduce(0) { $0 &+ $1.cpu.s.pointee.tlbMisses } }
 }

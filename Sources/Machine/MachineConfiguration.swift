@@ -1,11 +1,9 @@
-import Processor
-
 /// What a machine is made of. Two machines with equal configurations, images and input logs run identically.
 public struct MachineConfiguration: Sendable {
   /// RAM in bytes, a multiple of 4096.
   public var memory: UInt64 = 512 << 20
   public var processors = 1
-  public var model: CPUModel
+  public var cpu = CPUSelection.standard
   /// What the real-time clock says at power-on, in seconds since 1970 (UTC): a fixed date, so that runs repeat.
   public var startTime: Int64 = Self.defaultStartTime
   /// Instructions a processor runs before the next one has its turn.
@@ -38,10 +36,7 @@ public struct MachineConfiguration: Sendable {
   public static let maximumMemory: UInt64 = 1 << 39
   public static let maximumProcessors = 64
 
-  public init(model: CPUModel, boot: BootDescription) {
-    self.model = model
-    self.boot = boot
-  }
+  public init(boot: BootDescription) { self.boot = boot }
 
   /// Checks what the types cannot.
   func validate() throws(MachineError) {

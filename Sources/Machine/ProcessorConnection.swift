@@ -1,4 +1,5 @@
 import Devices
+import Interpreter
 import Platform
 import Processor
 
@@ -14,11 +15,15 @@ final class ProcessorConnection: ProcessorBus, ProcessorSignals {
   private(set) var processor: VirtualCPU!
   /// Virtual time minus instructions retired; constant while the processor runs.
   private(set) var timeBase: UInt64 = 0
-  private var apicPage: UInt64 = PhysicalLayout.localAPIC
+  /// Page of the APIC's registers; one that no address has where the processor has no APIC.
+  private var apicPage: UInt64
+  private let hasAPIC: Bool
 
   init(machine: Machine, lapic: LocalAPIC) {
     self.machine = machine
     self.lapic = lapic
+    hasAPIC = machine.configuration.cpu.model.features.contains(.apic)
+    apicPage = hasAPIC ? PhysicalLayout.localAPIC : .max
     clock = machine.clock
     ports = machine.ports
     memory = machine.memory
@@ -37,7 +42,7 @@ final class ProcessorConnection: ProcessorBus, ProcessorSignals {
       let time = clock.now.addingReportingOverflow(target - now)
       return time.overflow ? VirtualClock.never : time.partialValue
     }
-    lapic.onBaseChange = { [unowned self] base in apicPage = base & ~0xFFF }
+    lapic.onBaseChange = { [unowned self] base in if hasAPIC { apicPage = base & ~0xFFF } }
   }
 
   /// The processor takes up running at the clock's present time. Its time-stamp counter went on while it did not run.

@@ -1,11 +1,12 @@
 import CZlib
+import Interpreter
 import Platform
 import Processor
 
 /// Saved machines: everything that decides how a run goes on, in one file.
 ///
-/// Layout: magic, version, configuration echo, then sections (machine, processors, devices in board order), then RAM
-/// as runs of pages that are not all zero, deflated. A machine is restored into one with the same configuration.
+/// Layout: magic, version, configuration echo; length and deflated bytes of the sections (machine, processors, devices in
+/// board order); RAM as deflated runs of pages that are not all zero. It is restored into a machine of the same configuration.
 public enum SaveState {
   private static let magic: UInt64 = 0x4554_4154_534E_4558  // "XENSTATE"
   private static let version: UInt32 = 1
@@ -31,20 +32,64 @@ public enum SaveState {
     var writer = StateWriter()
     writer.put(magic)
     writer.put(version)
-    writer.put(describe(machine.configuration))
-    writeSections(machine, to: &writer)
+    write(machine.configuration, to: &writer)
+    var sections = StateWriter()
+    writeSections(machine, to: &sections)
+    writer.put(UInt64(sections.bytes.count))
+    writer.put(sections.bytes.withUnsafeBytes(deflate))
     writeMemory(machine, to: &writer)
     return writer.bytes
   }
 
-  /// The part of the configuration that fixes the shape of the state, as text that an error can show.
-  private static func describe(_ c: MachineConfiguration) -> String {
-    "memory \(describeSize(c.memory)), \(c.processors) CPUs of model \(c.model.name), \(c.serialPorts) serial ports, "
-      + "HPET \(c.hasHPET ? "on" : "off"), VGA \(c.hasVGA ? "on" : "off"), "
-      + "debug exit \(c.debugExit.map { "port \($0.port)" } ?? "off"), quantum \(c.quantum)"
+  /// The part of the configuration that fixes the shape of the state.
+  private static func write(_ c: MachineConfiguration, to writer: inout StateWriter) {
+    writer.put(c.memory)
+    writer.put(UInt32(c.processors))
+    writer.put(c.cpu.text)
+    writer.put(UInt64(bitPattern: c.startTime))
+    writer.put(c.quantum)
+    writer.put(c.hasHPET)
+    writer.put(c.hasVGA)
+    writer.put(UInt32(c.serialPorts))
+    writer.put(c.exactSerialTiming)
+    writer.put(c.debugExit != nil)
+    writer.put(c.debugExit?.port ?? 0)
+    writer.put(c.debugExit?.isQEMUStyle ?? false)
+  }
+
+  private static func readConfiguration(_ reader: inout StateReader) throws(StateError) -> MachineConfiguration {
+    guard try reader.get(UInt64.self) == magic else { throw StateError("it is not a saved machine") }
+    let found = try reader.get(UInt32.self)
+    guard found == version else {
+      throw StateError("it has format version \(found), this program reads version \(version)")
+    }
+    var c = MachineConfiguration(boot: BootDescription(.firmware(nil)))
+    c.memory = try reader.get(UInt64.self)
+    c.processors = Int(try reader.get(UInt32.self))
+    let cpu = try reader.getString()
+    do { c.cpu = try CPUSelection(cpu) } catch { throw StateError(error.description) }
+    c.startTime = Int64(bitPattern: try reader.get(UInt64.self))
+    c.quantum = try reader.get(UInt64.self)
+    c.hasHPET = try reader.getBool()
+    c.hasVGA = try reader.getBool()
+    c.serialPorts = Int(try reader.get(UInt32.self))
+    c.exactSerialTiming = try reader.getBool()
+    let hasExit = try reader.getBool()
+    let exit = MachineConfiguration.DebugExitPort(
+      port: try reader.get(UInt16.self), isQEMUStyle: try reader.getBool())
+    c.debugExit = hasExit ? exit : nil
+    return c
+  }
+
+  /// The machine that a file was saved from, with nothing to boot.
+  public static func configuration(of bytes: [UInt8], name: String) throws(MachineError) -> MachineConfiguration {
+    var reader = StateReader(bytes)
+    do { return try readConfiguration(&reader) } catch { throw .badImage("\(name) cannot be restored: \(error)") }
   }
 
   private static func writeSections(_ machine: Machine, to writer: inout StateWriter) {
+    // Time-stamp counters take in the time that their processors have not run.
+    for connection in machine.connections { connection.resume() }
     writer.section("machine") {
       machine.clock.save(to: &$0)
       $0.put(UInt32(machine.turn))
@@ -102,26 +147,37 @@ public enum SaveState {
 
   /// Brings a machine that was just built into a saved state.
   public static func restore(_ machine: Machine, from bytes: [UInt8], name: String) throws(MachineError) {
-    do {
-      var reader = StateReader(bytes)
-      guard try reader.get(UInt64.self) == magic else { throw StateError("it is not a saved machine") }
-      let found = try reader.get(UInt32.self)
-      guard found == version else {
-        throw StateError("it has format version \(found), this program reads version \(version)")
+    var reader = StateReader(bytes)
+    do throws(StateError) {
+      var saved = StateWriter(), mine = StateWriter()
+      write(try readConfiguration(&reader), to: &saved)
+      write(machine.configuration, to: &mine)
+      guard saved.bytes == mine.bytes else {
+        throw StateError("it was saved from a machine with another configuration (memory, CPUs, devices)")
       }
-      let saved = try reader.getString(), mine = describe(machine.configuration)
-      guard saved == mine else {
-        throw StateError("it was saved from a machine with \(saved), but this one has \(mine)")
-      }
-      try readSections(machine, from: &reader)
+      var sections = StateReader(try inflated(&reader))
+      try readSections(machine, from: &sections)
+      guard sections.isAtEnd else { throw StateError("it has more sections than this machine has devices") }
       try readMemory(machine, from: &reader)
       machine.memoryMapChanged()
       for connection in machine.connections { connection.rebase() }
-    } catch let error as StateError {
-      throw .badImage("\(name) cannot be restored: \(error)")
     } catch {
-      throw MachineError(.internal, "\(error)")
+      throw .badImage("\(name) cannot be restored: \(error)")
     }
+  }
+
+  private static func inflated(_ reader: inout StateReader) throws(StateError) -> [UInt8] {
+    let size = try reader.get(UInt64.self)
+    guard size <= 1 << 30 else { throw StateError("its sections have an impossible length") }
+    let packed = try reader.getBytes()
+    var length = UInt(size)
+    var status = Z_OK
+    let bytes = [UInt8](unsafeUninitializedCapacity: Int(size)) { target, count in
+      status = uncompress(target.baseAddress!, &length, packed, UInt(packed.count))
+      count = status == Z_OK ? Int(length) : 0
+    }
+    guard status == Z_OK, bytes.count == Int(size) else { throw StateError("its sections are damaged") }
+    return bytes
   }
 
   private static func readSections(_ machine: Machine, from reader: inout StateReader) throws(StateError) {

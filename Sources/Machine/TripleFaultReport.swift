@@ -1,3 +1,4 @@
+import Interpreter
 import Processor
 import X86Decoder
 
@@ -31,6 +32,10 @@ enum TripleFaultReport {
     lines.append("  " + [("ES", s.es), ("CS", s.cs), ("SS", s.ss), ("DS", s.ds), ("FS", s.fs), ("GS", s.gs)].map {
       "\($0.0) \(hex(UInt64($0.1.selector), 4))"
     }.joined(separator: "  "))
+    lines.append("  The events that led to it, the last one could not be delivered:")
+    for record in s.environment.takeUnretainedValue().faultLog.lastChain(of: s.index) {
+      lines.append("    " + String(repeating: " ", count: Int(min(record.depth, 8))) + record.description)
+    }
     lines.append("  " + cause(s))
     return lines.joined(separator: "\n")
   }

@@ -1,3 +1,5 @@
+import X86Decoder
+
 /// The parts of an ELF file that a boot loader needs: program headers, notes, entry, and the section table
 /// that multiboot hands on.
 ///
@@ -11,6 +13,8 @@ struct ELFFile {
     var virtualAddress: UInt64
     var physicalAddress: UInt64
     var alignment: UInt64
+    /// Bit 0 executable, 1 writable, 2 readable.
+    var flags: UInt32
   }
 
   struct Note {
@@ -78,7 +82,8 @@ struct ELFFile {
       }
       let segment = Segment(
         type: header.u32(0)!, offset: field(4, 8), fileSize: field(16, 32), memorySize: field(20, 40),
-        virtualAddress: field(8, 16), physicalAddress: field(12, 24), alignment: field(28, 48))
+        virtualAddress: field(8, 16), physicalAddress: field(12, 24), alignment: field(28, 48),
+        flags: header.u32(wide ? 4 : 24)!)
       if segment.type == Self.loadable {
         guard image.part(segment.offset, segment.fileSize) != nil else {
           throw broken("segment \(i) lies outside the file")
@@ -147,5 +152,29 @@ struct ELFFile {
       memory.put(image.part(s.offset, s.fileSize)!, at: s.physicalAddress)
       memory.zero(s.physicalAddress + s.fileSize, s.memorySize - s.fileSize)
     }
+  }
+}
+
+/// Bytes of code with their address, for disassembly.
+public struct CodeRegion: Sendable {
+  public var address: UInt64
+  public var bytes: [UInt8]
+  public var codeSize: CodeSize
+
+  public init(address: UInt64, bytes: [UInt8], codeSize: CodeSize) {
+    self.address = address
+    self.bytes = bytes
+    self.codeSize = codeSize
+  }
+
+  /// The executable segments of an ELF file at their virtual addresses, or nil where the bytes are no sound ELF file for x86.
+  public static func inELF(_ image: [UInt8]) -> [CodeRegion]? {
+    guard let elf = try? ELFFile(image, name: "") else { return nil }
+    let regions = elf.loadableSegments.filter { $0.flags & 1 != 0 }.compactMap { s in
+      image.part(s.offset, s.fileSize).map {
+        CodeRegion(address: s.virtualAddress, bytes: Array($0), codeSize: elf.machine == 62 ? .bits64 : .bits32)
+      }
+    }
+    return regions.isEmpty ? nil : regions
   }
 }

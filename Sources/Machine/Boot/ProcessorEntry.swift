@@ -1,3 +1,4 @@
+import Interpreter
 import Processor
 import X86Decoder
 
@@ -50,6 +51,7 @@ public struct ProcessorEntry: Sendable {
     switch mode {
     case .reset: break
     case .real(let cs, let ds, let ss):
+      s.pointee.cr0 = 0x10
       for register in SegmentRegister.allCases {
         let selector = register == .cs ? cs : register == .ss ? ss : ds
         var cache = SegmentCache()

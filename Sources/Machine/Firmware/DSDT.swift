@@ -35,7 +35,6 @@ extension ACPITables {
     ])
     return AML.device("PCI0", [
       AML.named("_HID", AML.eisaID("PNP0A03")),
-      AML.named("_ADR", AML.integer(0)),
       AML.named("_UID", AML.integer(0)),
       AML.named("_CRS", resources),
       AML.named("_PRT", routing()),

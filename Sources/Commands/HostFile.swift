@@ -1,0 +1,84 @@
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
+import Machine
+
+/// Files and streams of the host, with errors as sentences.
+enum HostFile {
+  static var lastError: String { String(cString: strerror(errno)) }
+
+  /// The whole file, or its first `limit` bytes.
+  static func contents(_ path: String, limit: Int = .max) throws(MachineError) -> [UInt8] {
+    let file = open(path, O_RDONLY | O_CLOEXEC)
+    guard file >= 0 else { throw .missingFile("\(path) cannot be opened: \(lastError)") }
+    defer { close(file) }
+    var status = stat()
+    guard fstat(file, &status) == 0 else { throw .missingFile("\(path) cannot be examined: \(lastError)") }
+    guard status.st_mode & S_IFMT != S_IFDIR else { throw .missingFile("\(path) is a directory, not a file") }
+    var bytes: [UInt8] = []
+    if status.st_mode & S_IFMT == S_IFREG { bytes.reserveCapacity(min(Int(status.st_size), limit)) }
+    var buffer = [UInt8](repeating: 0, count: 1 << 20)
+    while bytes.count < limit {
+      let count = read(file, &buffer, min(buffer.count, limit - bytes.count))
+      if count < 0, errno == EINTR { continue }
+      guard count >= 0 else { throw .missingFile("\(path) cannot be read: \(lastError)") }
+      if count == 0 { break }
+      bytes.append(contentsOf: buffer[..<count])
+    }
+    return bytes
+  }
+
+  static func size(_ path: String) -> Int {
+    var status = stat()
+    return stat(path, &status) == 0 ? Int(status.st_size) : 0
+  }
+
+  /// Writes a file; "-" is standard output.
+  static func store(_ bytes: [UInt8], to path: String) throws(MachineError) {
+    if path == "-" {
+      _ = writeAll(1, bytes)
+      return
+    }
+    let file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
+    guard file >= 0 else { throw .missingFile("\(path) cannot be created: \(lastError)") }
+    let done = writeAll(file, bytes)
+    let reason = lastError
+    guard close(file) == 0, done else { throw MachineError(.internal, "\(path) cannot be written: \(reason)") }
+  }
+
+  /// Writes everything, waiting where the stream is full. Returns false when it is closed or broken.
+  @discardableResult
+  static func writeAll(_ file: Int32, _ bytes: some Sequence<UInt8>) -> Bool {
+    var rest = Array(bytes)[...]
+    while !rest.isEmpty {
+      let count = rest.withUnsafeBytes { write(file, $0.baseAddress, $0.count) }
+      if count > 0 {
+        rest = rest.dropFirst(count)
+      } else if errno == EAGAIN {
+        var wait = pollfd(fd: file, events: Int16(POLLOUT), revents: 0)
+        _ = poll(&wait, 1, 1000)
+      } else if errno != EINTR {
+        return false
+      }
+    }
+    return true
+  }
+
+  static func standardError(_ text: String) { writeAll(2, text.utf8) }
+
+  /// Nanoseconds of the monotonic clock.
+  static func monotonicTime() -> UInt64 {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return UInt64(time.tv_sec) &* 1_000_000_000 &+ UInt64(time.tv_nsec)
+  }
+
+  /// Most memory that this process has had resident, in bytes.
+  static func peakMemory() -> UInt64 {
+    var usage = rusage()
+    getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+    return UInt64(usage.ru_maxrss) * 1024
+  }
+}

@@ -1,0 +1,155 @@
+import ArgumentParser
+import Devices
+import Display
+import Machine
+
+/// `xenolith run`: emulates a PC until its end.
+struct RunCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "run",
+    abstract: "Emulates a PC.",
+    discussion: """
+      IMAGE is recognised by its content: Linux bzImage, ELF (vmlinux, multiboot, PVH), boot sector.
+
+      Examples:
+        xenolith run --kernel vmlinuz --initrd initrd.gz --append "console=ttyS0" --memory 256M
+        xenolith run --kernel xen.gz --append "com1=115200 console=com1" --module "vmlinuz console=hvc0" --module initrd.gz
+        xenolith run --load test.bin@0x7c00 --debug-exit 0xf4 --timeout 10
+        xenolith run --kernel vmlinuz --max-instructions 500M --save-on-exit half.state --stats -
+
+      Keys of --serial stdio on a terminal: Ctrl-A x ends the run, Ctrl-A h shows the others.
+
+      Exit codes: 0 the guest powered off; its own code with --debug-exit; 64 usage error; 65 bad image or configuration;
+      66 file missing; 70 internal error; 101 triple fault; 102 halted with interrupts off for good; 103 --timeout;
+      104 --max-instructions; 130 interrupted.
+      """)
+
+  @Argument(help: "What to boot, recognised by its content.")
+  var image: String?
+
+  @OptionGroup(title: "Boot") var boot: BootOptions
+  @OptionGroup(title: "Machine") var machine: MachineOptions
+  @OptionGroup(title: "Input and output") var output: OutputOptions
+  @OptionGroup(title: "Bounds, observation and state") var control: ControlOptions
+
+  func validate() throws {
+    if machine.cpu == "help" { return }
+    try boot.validate(image: image, restores: control.restore != nil)
+  }
+
+  func run() throws {
+    if machine.cpu == "help" {
+      HostFile.writeAll(1, MachineOptions.cpuHelp.utf8)
+      return
+    }
+    try Failure.reported {
+      let code = try RunSession(self).run()
+      if code != 0 { throw ExitCode(code) }
+    }
+  }
+
+  /// `--debug-exit-qemu` takes a port, or without one changes the meaning of `--debug-exit`'s.
+  static func normalise(_ arguments: [String]) -> [String] {
+    var result = arguments
+    for (n, argument) in arguments.enumerated() where argument == "--debug-exit-qemu" {
+      let next = n + 1 < arguments.count ? arguments[n + 1] : ""
+      if PortArgument(argument: next) == nil { result[n] = "--debug-exit-qemu-style" }
+    }
+    return result
+  }
+}
+
+struct BootOptions: ParsableArguments {
+  @Option(help: "Kernel to start directly: Linux, multiboot 1 and 2, PVH.")
+  var kernel: String?
+  @Option(help: "Initial RAM disk.")
+  var initrd: String?
+  @Option(help: "Kernel command line.")
+  var append: String?
+  @Option(parsing: .singleValue, help: ArgumentHelp("Multiboot module with its arguments; repeats.", valueName: "F ARGS"))
+  var module: [String] = []
+  @Option(parsing: .singleValue, help: ArgumentHelp("Puts a file at a physical address; repeats.", valueName: "F@ADDRESS"))
+  var load: [String] = []
+  @Option(help: "Where execution starts: below 1M in real mode, else in flat 32-bit protected mode.")
+  var entry: AddressArgument?
+  @Option(parsing: .singleValue, help: ArgumentHelp("Presets a general register; repeats.", valueName: "REG=VALUE"))
+  var set: [String] = []
+  @Option(help: "Firmware image, started at the reset vector.")
+  var bios: String?
+
+  func validate(image: String?, restores: Bool) throws {
+    let ways = [image != nil, kernel != nil, !load.isEmpty, bios != nil].filter { $0 }.count
+    if ways > 1 { throw ValidationError("IMAGE, --kernel, --load and --bios exclude each other: give one of them") }
+    if ways == 0, !restores { throw ValidationError("there is nothing to run: give IMAGE, --kernel, --load, --bios or --restore") }
+    if kernel == nil && image == nil, initrd != nil || append != nil || !module.isEmpty {
+      throw ValidationError("--initrd, --append and --module belong to a kernel: give --kernel too")
+    }
+    if entry != nil, load.isEmpty { throw ValidationError("--entry belongs to --load") }
+  }
+}
+
+struct MachineOptions: ParsableArguments {
+  @Option(help: "RAM; K, M and G suffixes (default 512M).")
+  var memory: MemoryArgument?
+  @Option(help: "Number of processors (default 1).")
+  var cpus: Int?
+  @Option(help: ArgumentHelp("CPU model, with features added or removed; 'help' lists them.", valueName: "MODEL[,±FEATURE]"))
+  var cpu: String?
+  @Flag(help: "A guest's reset ends the run.")
+  var noReboot = false
+  @Option(help: ArgumentHelp("A write of n to this port ends the run with exit code n.", valueName: "PORT"))
+  var debugExit: PortArgument?
+  @Option(help: ArgumentHelp("The same with exit code (n << 1) | 1.", valueName: "PORT"))
+  var debugExitQemu: PortArgument?
+  @Flag(name: .customLong("debug-exit-qemu-style"), help: .hidden)
+  var debugExitQemuStyle = false
+
+  static var cpuHelp: String {
+    var text = "CPU models (the first is the default):\n"
+    for model in cpuModels {
+      text += "  \(model.name)\(String(repeating: " ", count: max(1, 12 - model.name.count)))\(model.summary)\n"
+    }
+    text += "Features to add (+name) or remove (-name) after a comma:\n"
+    var line = " "
+    for name in CPUSelection.featureNames {
+      if line.count + name.count > 100 {
+        text += line + "\n"
+        line = " "
+      }
+      line += " " + name
+    }
+    return text + line + "\n"
+  }
+}
+
+struct OutputOptions: ParsableArguments {
+  @Option(help: ArgumentHelp("none or sdl (default none).", valueName: "KIND"))
+  var display: String = "none"
+  @Option(parsing: .singleValue, help: ArgumentHelp(
+    "Writes the screen as PNG, at the end or when virtual time reaches TIME (10s, 500ms); repeats.", valueName: "F[@TIME]"))
+  var screenshot: [String] = []
+  @Option(parsing: .singleValue, help: ArgumentHelp(
+    "COM1: stdio, null, file:F, unix:F[,server], tcp:HOST:PORT[,server]; repeats for COM2 …", valueName: "BACKEND"))
+  var serial: [String] = []
+  @Option(help: ArgumentHelp("Where bytes written to ports E9h and 402h go: stdio, null, file:F.", valueName: "BACKEND"))
+  var debugcon: String?
+  @Flag(help: "No messages about how the run ended.")
+  var quiet = false
+}
+
+struct ControlOptions: ParsableArguments {
+  @Option(help: "Ends the run after this many instructions (K, M, G are decimal).")
+  var maxInstructions: CountArgument?
+  @Option(help: ArgumentHelp("Ends the run after this many seconds of real time.", valueName: "SECONDS"))
+  var timeout: Double?
+  @Option(help: ArgumentHelp("Writes statistics as JSON at the end; - is standard output.", valueName: "FILE.json"))
+  var stats: String?
+  @Option(help: ArgumentHelp("Records everything that comes from outside.", valueName: "FILE"))
+  var record: String?
+  @Option(help: ArgumentHelp("Feeds what --record wrote.", valueName: "FILE"))
+  var replay: String?
+  @Option(help: ArgumentHelp("Saves the machine's state at the end.", valueName: "FILE"))
+  var saveOnExit: String?
+  @Option(help: ArgumentHelp("Starts from a saved state; the machine is as it was then.", valueName: "FILE"))
+  var restore: String?
+}

@@ -1,0 +1,252 @@
+import ArgumentParser
+import Devices
+import Display
+import Machine
+
+/// One execution of `xenolith run`: from options to a machine, from the end of the run to an exit code.
+final class RunSession {
+  private let options: RunCommand
+
+  init(_ options: RunCommand) { self.options = options }
+
+  func run() throws(MachineError) -> Int32 {
+    let control = options.control
+    let saved: [UInt8]?
+    if let path = control.restore { saved = try HostFile.contents(path) } else { saved = nil }
+    let configuration = try makeConfiguration(saved)
+    var screenshots: [Screenshot] = []
+    for text in options.output.screenshot { screenshots.append(Screenshot(text)) }
+    let endpoints = try makeEndpoints()
+    let debugConsole = try makeDebugConsole()
+    let screen = try makeScreen()
+
+    let machine = try Machine(configuration)
+    machine.endsOnReset = options.machine.noReboot
+    if let saved, let path = control.restore { try SaveState.restore(machine, from: saved, name: path) }
+    machine.onSerialOutput = { port, byte in if port < endpoints.count { endpoints[port].put(byte) } }
+    if let debugConsole { machine.onDebugOutput = { debugConsole.put($0) } }
+    machine.keepsInputLog = control.record != nil
+    if let path = control.replay { try replay(path, machine) }
+    var failure: MachineError?
+    for shot in screenshots {
+      guard let time = shot.time else { continue }
+      machine.schedule(at: time) { machine in
+        do throws(MachineError) { try shot.take(machine) } catch { failure = error }
+      }
+    }
+
+    let host = CommandLineHost(endpoints: endpoints, screen: screen)
+    Terminal.handleSignals()
+    if endpoints.contains(where: { $0.kind == .stdio && $0.canBringInput }) { Terminal.makeRaw() }
+    defer { Terminal.restore() }
+    let limits = Machine.Limits(
+      instructions: control.maxInstructions?.value, wallTime: control.timeout.map { UInt64(max(0, $0) * 1e9) })
+    let start = host.wallTime()
+    let reason = try machine.run(host: host, limits: limits)
+    let seconds = Double(host.wallTime() &- start) / 1e9
+    host.flush()
+    debugConsole?.flush()
+    Terminal.restore()
+
+    let outcome = RunOutcome(reason)
+    if let message = outcome.message, !options.output.quiet { HostFile.standardError(message + "\n") }
+    try writeResults(machine, outcome, seconds: seconds, screenshots: screenshots)
+    if let failure { throw failure }
+    return outcome.code
+  }
+
+  // MARK: Results
+
+  private func writeResults(
+    _ machine: Machine, _ outcome: RunOutcome, seconds: Double, screenshots: [Screenshot]
+  ) throws(MachineError) {
+    let control = options.control
+    for shot in screenshots where shot.time == nil { try shot.take(machine) }
+    if let path = control.stats {
+      let peak = HostFile.peakMemory()
+      let statistics = Statistics(
+        instructions: machine.retired, stateHash: SaveState.hash(machine), hostSeconds: seconds,
+        blocksDecoded: machine.blocksDecoded, tlbMisses: machine.tlbMisses, exits: machine.exits,
+        peakBytes: peak, end: outcome.name)
+      try HostFile.store(Array(statistics.json.utf8), to: path)
+    }
+    if let path = control.record { try HostFile.store(InputLog.encode(machine.input.records), to: path) }
+    if let path = control.saveOnExit { try HostFile.store(SaveState.save(machine), to: path) }
+  }
+
+  private func replay(_ path: String, _ machine: Machine) throws(MachineError) {
+    let bytes = try HostFile.contents(path)
+    do { machine.replay(try InputLog.decode(bytes)) } catch { throw .badImage("\(path) cannot be replayed: \(error)") }
+  }
+
+  // MARK: Configuration
+
+  private func makeConfiguration(_ saved: [UInt8]?) throws(MachineError) -> MachineConfiguration {
+    let given = options.machine
+    let boot = try makeBoot()
+    var configuration: MachineConfiguration
+    if let saved {
+      configuration = try SaveState.configuration(of: saved, name: options.control.restore ?? "")
+      if given.memory != nil || given.cpus != nil || given.cpu != nil {
+        throw .usage("--memory, --cpus and --cpu come from the saved machine: leave them out with --restore")
+      }
+      if let boot { configuration.boot = boot }
+      return configuration
+    }
+    configuration = MachineConfiguration(boot: boot ?? BootDescription(.firmware(nil)))
+    if let memory = given.memory { configuration.memory = memory.bytes }
+    if let cpus = given.cpus { configuration.processors = cpus }
+    if let cpu = given.cpu { configuration.cpu = try CPUSelection(cpu) }
+    configuration.serialPorts = max(2, options.output.serial.count)
+    if let port = given.debugExitQemu?.port {
+      configuration.debugExit = .init(port: port, isQEMUStyle: true)
+    } else if let port = given.debugExit?.port {
+      configuration.debugExit = .init(port: port, isQEMUStyle: given.debugExitQemuStyle)
+    }
+    return configuration
+  }
+
+  private func makeBoot() throws(MachineError) -> BootDescription? {
+    let boot = options.boot
+    var description: BootDescription?
+    if let path = boot.bios {
+      description = BootDescription(.firmware(try file(path)))
+    } else if !boot.load.isEmpty {
+      var blobs: [BootDescription.Blob] = []
+      for text in boot.load { blobs.append(try blob(text)) }
+      description = BootDescription(.flat(blobs, entry: boot.entry?.value))
+    } else if let path = boot.kernel {
+      description = try kernel(path)
+    } else if let path = options.image {
+      description = try recognise(path)
+    }
+    guard var description else { return nil }
+    for text in boot.set {
+      let (number, value) = try register(text)
+      description.registers[number] = value
+    }
+    return description
+  }
+
+  private func file(_ path: String) throws(MachineError) -> BootDescription.File {
+    let name = path.split(separator: "/").last.map(String.init) ?? path
+    return BootDescription.File(name: name, bytes: try HostFile.contents(path))
+  }
+
+  private func kernel(_ path: String) throws(MachineError) -> BootDescription {
+    let boot = options.boot
+    var modules: [BootDescription.Module] = []
+    for text in boot.module {
+      let parts = text.split(separator: " ", maxSplits: 1).map(String.init)
+      guard let name = parts.first else { throw .usage("--module needs a file name") }
+      modules.append(.init(file: try file(name), arguments: parts.count > 1 ? parts[1] : ""))
+    }
+    var initrd: BootDescription.File?
+    if let path = boot.initrd { initrd = try file(path) }
+    return BootDescription(.kernel(
+      try file(path), initrd: initrd, commandLine: boot.append ?? "", modules: modules))
+  }
+
+  private func recognise(_ path: String) throws(MachineError) -> BootDescription {
+    let head = try HostFile.contents(path, limit: 1 << 16)
+    switch ImageKind.detect(head, fileSize: HostFile.size(path)) {
+    case .linuxBzImage, .elf, .multibootNonELF, .gzip: return try kernel(path)
+    case .bootSector: return BootDescription(.bootSector(try file(path)))
+    case .iso, .qcow2, .vhd:
+      throw .usage("\(path) is a disk image, and this version has no disks yet: start a kernel with --kernel")
+    case .unknown:
+      throw .badImage("\(path) is nothing that can be recognised: start raw code with --load \(path)@ADDRESS")
+    }
+  }
+
+  private func blob(_ text: String) throws(MachineError) -> BootDescription.Blob {
+    guard let at = text.lastIndex(of: "@"), let address = Quantity.number(text[text.index(after: at)...]) else {
+      throw .usage("--load takes FILE@ADDRESS, not '\(text)'")
+    }
+    return BootDescription.Blob(file: try file(String(text[..<at])), address: address)
+  }
+
+  /// REG=VALUE with any name of a general register: al to r15; the whole register is set.
+  private func register(_ text: String) throws(MachineError) -> (UInt8, UInt64) {
+    let parts = text.split(separator: "=", maxSplits: 1)
+    guard parts.count == 2, let number = Self.registerNumber(parts[0].lowercased()),
+      let value = Quantity.number(parts[1]) else {
+      throw .usage("--set takes REG=VALUE with a general register such as eax or r12, not '\(text)'")
+    }
+    return (number, value)
+  }
+
+  static func registerNumber(_ name: String) -> UInt8? {
+    let names = ["ax", "cx", "dx", "bx", "sp", "bp", "si", "di"]
+    if let n = names.firstIndex(where: { name == $0 || name == "e" + $0 || name == "r" + $0 }) { return UInt8(n) }
+    guard name.hasPrefix("r"), let n = UInt8(name.dropFirst()), (8...15).contains(n) else { return nil }
+    return n
+  }
+
+  // MARK: Input and output
+
+  private func makeEndpoints() throws(MachineError) -> [SerialEndpoint] {
+    let output = options.output
+    var kinds: [SerialEndpoint.Kind] = []
+    for text in output.serial {
+      guard let kind = SerialEndpoint.parse(text) else {
+        throw .usage("--serial takes stdio, null, file:F, unix:F or tcp:HOST:PORT, not '\(text)'")
+      }
+      kinds.append(kind)
+    }
+    guard kinds.count <= 4 else { throw .usage("a PC has at most four serial ports") }
+    guard kinds.filter({ $0 == .stdio }).count <= 1 else {
+      throw .usage("only one serial port can be connected to stdio")
+    }
+    if output.serial.isEmpty, output.display == "none" {
+      // Without being asked, standard input is read only where somebody sits at it.
+      return [try SerialEndpoint(.stdio, readsInput: Terminal.isTerminal)]
+    }
+    var endpoints: [SerialEndpoint] = []
+    for kind in kinds { endpoints.append(try SerialEndpoint(kind)) }
+    return endpoints
+  }
+
+  private func makeDebugConsole() throws(MachineError) -> SerialEndpoint? {
+    guard let text = options.output.debugcon else { return nil }
+    switch SerialEndpoint.parse(text) {
+    case .stdio: return try SerialEndpoint(.stdio, readsInput: false)
+    case .some(.file(let path)): return try SerialEndpoint(.file(path))
+    case .null: return nil
+    default: throw .usage("--debugcon takes stdio, null or file:F, not '\(text)'")
+    }
+  }
+
+  private func makeScreen() throws(MachineError) -> (any Screen)? {
+    switch options.output.display {
+    case "none": return nil
+    case "sdl":
+      do { return try SDLDisplay(title: "Xenolith") } catch { throw .usage(error.description) }
+    case let kind: throw .usage("--display takes none or sdl, not '\(kind)'")
+    }
+  }
+}
+
+/// A `--screenshot` option.
+struct Screenshot {
+  let path: String
+  /// Virtual time in ns; nil at the end of the run.
+  let time: UInt64?
+
+  /// FILE or FILE@TIME; an @ that no time follows belongs to the name.
+  init(_ text: String) {
+    if let at = text.lastIndex(of: "@"), let time = Quantity.time(text[text.index(after: at)...]) {
+      path = String(text[..<at])
+      self.time = time
+    } else {
+      path = text
+      time = nil
+    }
+  }
+
+  func take(_ machine: Machine) throws(MachineError) {
+    var frame = Frame()
+    guard machine.render(into: &frame), frame.width > 0 else { throw .usage("there is no screen to write to \(path)") }
+    try HostFile.store(PNGWriter.encode(frame), to: path)
+  }
+}

@@ -1,0 +1,57 @@
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
+
+/// The terminal on standard input in raw mode, so that every key reaches the guest. It is given back on every way out of
+/// the process: normal ends, signals, crashes.
+enum Terminal {
+  // Only the main thread and signal handlers touch these; handlers read what was written before they were installed.
+  nonisolated(unsafe) private static var saved = termios()
+  nonisolated(unsafe) private static var isRaw = false
+  nonisolated(unsafe) private static var interrupts: sig_atomic_t = 0
+
+  static var isTerminal: Bool { isatty(0) == 1 }
+
+  /// A signal asked the run to end.
+  static var isInterrupted: Bool { interrupts > 0 }
+
+  static func makeRaw() {
+    guard !isRaw, isTerminal, tcgetattr(0, &saved) == 0 else { return }
+    var raw = saved
+    cfmakeraw(&raw)
+    // Output keeps its translation of newlines: messages of this program come through too.
+    raw.c_oflag = saved.c_oflag
+    isRaw = tcsetattr(0, TCSANOW, &raw) == 0
+    atexit { Terminal.restore() }
+  }
+
+  /// Async-signal-safe.
+  static func restore() {
+    guard isRaw else { return }
+    isRaw = false
+    tcsetattr(0, TCSANOW, &saved)
+  }
+
+  static func handleSignals() {
+    signal(SIGPIPE, SIG_IGN)
+    for number in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] {
+      signal(number) { _ in
+        // The second request does not wait for the run loop.
+        if Terminal.interrupts > 0 {
+          Terminal.restore()
+          _exit(130)
+        }
+        Terminal.interrupts += 1
+      }
+    }
+    for number in [SIGSEGV, SIGBUS, SIGILL, SIGTRAP, SIGABRT, SIGFPE] {
+      signal(number) { number in
+        Terminal.restore()
+        signal(number, SIG_DFL)
+        raise(number)
+      }
+    }
+  }
+}
