@@ -1,5 +1,5 @@
-/// ACPI fixed hardware as in the power management function of the PIIX4: event and control registers, power management timer, general-purpose events,
-/// and the APM ports by which a guest switches to ACPI mode.
+/// ACPI fixed hardware as in the power management function of the PIIX4: event and control registers, power management
+/// timer, general-purpose events, and the APM ports by which a guest switches to ACPI mode.
 ///
 /// Reference: ACPI 6.5 §4.8; Intel 82371AB (PIIX4) §7.2. Ports: power management block of 64 (event +0, control +4, timer +8,
 /// GPE0 +0Ch), GPE0 also as a block of its own, APM B2h–B3h. SCI by default on IRQ 9.

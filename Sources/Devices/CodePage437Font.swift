@@ -98,8 +98,12 @@ enum CodePage437Font {
       var cell = Cell()
       let (hasLeft, hasRight, hasUp, hasDown) = (arm.left > 0, arm.right > 0, arm.up > 0, arm.down > 0)
       let across = max(arm.left, arm.right), along = max(arm.up, arm.down)
-      cell.lines(isRow: true, weight: across, before: hasLeft, after: hasRight, crossing: along, crossesBefore: hasUp, crossesAfter: hasDown)
-      cell.lines(isRow: false, weight: along, before: hasUp, after: hasDown, crossing: across, crossesBefore: hasLeft, crossesAfter: hasRight)
+      cell.lines(
+        isRow: true, weight: across, before: hasLeft, after: hasRight,
+        crossing: along, crossesBefore: hasUp, crossesAfter: hasDown)
+      cell.lines(
+        isRow: false, weight: along, before: hasUp, after: hasDown,
+        crossing: across, crossesBefore: hasLeft, crossesAfter: hasRight)
       for row in 0..<height { font[(0xB3 + n) * height + row] = cell.rows[row] }
     }
   }

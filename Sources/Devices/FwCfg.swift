@@ -201,6 +201,7 @@ public final class FwCfg: Device {
     files = []
     for _ in 0..<(try reader.get(UInt32.self)) {
       let name = try reader.getString()
+      guard name.utf8.count <= 55 else { throw StateError("the saved state of fw_cfg is damaged") }
       files.append((name, try reader.get(UInt16.self)))
     }
   }

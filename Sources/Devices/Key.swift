@@ -1,7 +1,8 @@
 /// The keys of an IBM enhanced (101/102/104-key) keyboard.
 ///
-/// Reference: IBM PS/2 Hardware Interface Technical Reference, "Keyboards" (scan code sets 1, 2 and 3). The raw value is the make code of set 2,
-/// with E0h in the high byte for keys that have that prefix; set 1 follows from it by the controller's translation.
+/// Reference: IBM PS/2 Hardware Interface Technical Reference, "Keyboards" (scan code sets 1, 2 and 3). The raw value is
+/// the make code of set 2, with E0h in the high byte for keys that have that prefix; set 1 follows from it by the
+/// controller's translation.
 
 public enum Key: UInt16, CaseIterable, Sendable {
   case escape = 0x76

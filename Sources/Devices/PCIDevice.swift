@@ -125,7 +125,9 @@ open class PCIDevice: Device {
 
   // MARK: Access
 
-  public func read16(_ offset: Int) -> UInt16 { UInt16(configuration[offset & 0xFF]) | UInt16(configuration[(offset + 1) & 0xFF]) << 8 }
+  public func read16(_ offset: Int) -> UInt16 {
+    UInt16(configuration[offset & 0xFF]) | UInt16(configuration[(offset + 1) & 0xFF]) << 8
+  }
   public func read32(_ offset: Int) -> UInt32 { UInt32(read16(offset)) | UInt32(read16(offset + 2)) << 16 }
 
   /// Changes a byte past its write mask, as the device itself does.

@@ -3,8 +3,8 @@
 /// Datasheets: Intel 82371SB (order 290550-002) §2.2; Intel 82371AB (order 290562-001) §7.1.
 /// PCI 01.0 (8086:7000) and 01.3 (8086:7113). The power management function maps the ACPI ports where PMBA says.
 ///
-/// Not modelled: DMA, X-bus and motherboard device decoding (their registers are kept and read back), SMBus (its base can be written, nothing
-/// answers there), USB, bus timing.
+/// Not modelled: DMA, X-bus and motherboard device decoding (their registers are kept and read back), SMBus (its base can
+/// be written, nothing answers there), USB, bus timing.
 
 import Platform
 

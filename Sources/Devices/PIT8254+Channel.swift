@@ -168,7 +168,9 @@ extension PIT8254 {
       case 0: return e < period ? start + period : nil
       case 1: return e < 0 ? start : e < period ? start + period : nil
       case 2, 3:
-        if e < 0 { return start + max(1, highLength) }
+        // Counts of 1 (and 0 ticks of either level) are illegal and leave the output as it is.
+        if highLength <= 0 || highLength >= period { return isNull && hasCount ? max(t + 1, boundary) : nil }
+        if e < 0 { return start + highLength }
         let phase = e % period
         let next = t + (phase < highLength ? highLength - phase : period - phase)
         return isNull && hasCount ? max(t + 1, min(next, boundary)) : next

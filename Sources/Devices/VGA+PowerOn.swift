@@ -3,7 +3,8 @@
 import Platform
 
 extension VGA {
-  /// Sets up mode 3, 80 × 25 text in 9 × 16 cells: registers, palette, font and a blank screen (IBM PS/2 reference, "Mode tables").
+  /// Sets up mode 3, 80 × 25 text in 9 × 16 cells: registers, palette, font and a blank screen (IBM PS/2 reference,
+  /// "Mode tables").
   public func initialiseTextMode3() {
     reset()
     miscellaneous = 0x67

@@ -88,7 +88,10 @@ private final class Board {
   }
 
   @Test func sizing() {
-    for (offset, expected) in [(0x10, UInt32(0xFFFF_FFE1)), (0x14, 0xFFFF_F000), (0x18, 0xFFFF_E00C), (0x1C, 0xFFFF_FFFF), (0x20, 0)] {
+    let sizes: [(Int, UInt32)] = [
+      (0x10, 0xFFFF_FFE1), (0x14, 0xFFFF_F000), (0x18, 0xFFFF_E00C), (0x1C, 0xFFFF_FFFF), (0x20, 0),
+    ]
+    for (offset, expected) in sizes {
       board.write(3, 0, offset, 0xFFFF_FFFF)
       #expect(board.read(3, 0, offset) == expected, "BAR at \(offset)")
     }
@@ -235,7 +238,7 @@ private final class Board {
     var dice = Dice(state: 17)
     for _ in 0..<5_000 {
       let size = 1 << Int(dice.next(below: 3))
-      board.ports.write(0xCF8, UInt32(truncatingIfNeeded: dice.next(below: 4) << 11 | dice.next(below: 4) << 8 | dice.next(below: 256)) | 0x8000_0000, size: 4)
+      board.select(Int(dice.next(below: 4)), Int(dice.next(below: 4)), Int(dice.next(below: 256)))
       let offset = 0xCFC + UInt16(dice.next(below: 4))
       if dice.next(below: 3) == 0 {
         _ = board.ports.read(offset, size: size)

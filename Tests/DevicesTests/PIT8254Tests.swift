@@ -228,6 +228,14 @@ private func at(_ tick: UInt64) -> VirtualTime { rate.time(ofTick: tick) }
     #expect(savedBytes(pit, clock) == savedBytes(pit2, clock2))
   }
 
+  @Test func anIllegalCountMakesNoEvents() {
+    let pit = makePIT()
+    for mode: UInt8 in [2, 3] {
+      program(pit, 0, mode: mode, count: 1)
+      #expect(clock.nextDeadline == VirtualClock.never)
+    }
+  }
+
   @Test func anyInputIsHarmless() {
     let pit = makePIT()
     var dice = Dice(state: 7)

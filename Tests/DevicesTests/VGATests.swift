@@ -332,7 +332,8 @@ private let black: UInt32 = 0xFF00_0000, white: UInt32 = 0xFFFF_FFFF, grey: UInt
       board.dispi(4, 0x41)
       #expect(board.dispi(6) == 640)
       for i in 0..<bytes {
-        board.memory.storeBytes(of: UInt8(truncatingIfNeeded: pixel >> UInt32(8 * i)), toByteOffset: (640 * 2 + 3) * bytes + i, as: UInt8.self)
+        board.memory.storeBytes(
+          of: UInt8(truncatingIfNeeded: pixel >> UInt32(8 * i)), toByteOffset: (640 * 2 + 3) * bytes + i, as: UInt8.self)
       }
       let frame = board.frame()
       #expect(frame.width == 640 && frame.height == 480)
