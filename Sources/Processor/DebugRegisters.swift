@@ -176,7 +176,7 @@ extension CPU {
     }
     // Watched pages must have no TLB entries, and instructions with breakpoints must be looked at one by one.
     if n == 7 || (n < 4 && s.pointee.dr7 & DR7.enables != 0) {
-      flushTLB(keepGlobal: false)
+      flushAll()
       s.pointee.exitRequest |= ExitRequest.event | ExitRequest.codeChanged
     }
   }

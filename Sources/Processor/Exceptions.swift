@@ -36,7 +36,11 @@ extension CPU {
   // MARK: Entry points
 
   /// Delivers an exception raised by the instruction at RIP, with whatever follows from it: double fault, shutdown.
+  ///
+  /// Like every exception it counts as one retired instruction, so that time passes in a guest that does nothing but fault.
   public func deliver(_ fault: Fault) {
+    // Breakpoints on the data of an instruction that did not complete are not reported; the trap of a new task is.
+    s.pointee.pendingDebug &= DR6.bt
     deliverEvent(Event(
       vector: fault.vector, kind: .exception, hasErrorCode: fault.hasErrorCode, errorCode: fault.errorCode,
       returnRIP: s.pointee.rip, resumeFlag: true))
@@ -63,6 +67,7 @@ extension CPU {
     while true {
       environment.faultLog.record(self, event, depth: depth)
       s.pointee.deliveringVector = UInt16(event.vector) &+ 1
+      if event.kind == .exception { s.pointee.retired &+= 1 }
       do throws(Fault) {
         try dispatch(event)
         s.pointee.deliveringVector = 0

@@ -52,7 +52,6 @@ extension CPU {
       p.pointee.codeSize = .bits64
       p.pointee.stackSize = 8
       p.pointee.addressMask = ~0
-      p.pointee.ripMask = ~0
       key |= 2 | ModeKey.stackBig | ModeKey.flatCode | ModeKey.flatData
       if !was64 {
         p.pointee.es.fastLimit = ~0
@@ -66,7 +65,6 @@ extension CPU {
       let code32 = p.pointee.cs.big
       p.pointee.codeSize = code32 ? .bits32 : .bits16
       p.pointee.addressMask = code32 ? 0xFFFF_FFFF : 0xFFFF
-      p.pointee.ripMask = 0xFFFF_FFFF
       let big = p.pointee.ss.big
       p.pointee.stackSize = big ? 4 : 2
       if code32 { key |= 1 }
@@ -147,7 +145,7 @@ extension CPU {
     }
     s.pointee.cr0 = new
     s.pointee.efer = efer
-    if changed & (CR0.PE | CR0.PG | CR0.WP) != 0 { flushTLB(keepGlobal: false) }
+    if changed & (CR0.PE | CR0.PG | CR0.WP) != 0 { flushAll() }
     if changed & (CR0.PE | CR0.PG) != 0 { updateMode() }
     if changed & CR0.AM != 0 { selectTLB() }
     if changed & (CR0.TS | CR0.EM | CR0.MP | CR0.NE) != 0 { s.pointee.exitRequest |= ExitRequest.codeChanged }
@@ -205,7 +203,7 @@ extension CPU {
     }
     s.pointee.cr4 = new
     if changed & (CR4.PGE | CR4.PSE | CR4.PAE | CR4.PCIDE | CR4.SMEP | CR4.SMAP | CR4.PKE | CR4.LA57) != 0 {
-      flushTLB(keepGlobal: false)
+      flushAll()
     }
     selectTLB()
     s.pointee.exitRequest |= ExitRequest.codeChanged
@@ -230,7 +228,7 @@ extension CPU {
     if value & ~known != 0 { throw .generalProtection() }
     if (value ^ old) & EFER.LME != 0, s.pointee.cr0 & CR0.PG != 0 { throw .generalProtection() }
     s.pointee.efer = (value & ~EFER.LMA) | (old & EFER.LMA)
-    if (value ^ old) & EFER.NXE != 0 { flushTLB(keepGlobal: false) }
+    if (value ^ old) & EFER.NXE != 0 { flushAll() }
   }
 
   /// XCR0 by XSETBV (SDM vol. 1 §13.3).

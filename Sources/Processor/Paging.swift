@@ -23,6 +23,27 @@ public struct PageTranslation {
   public var sizeBits: UInt8 = 12
 }
 
+/// Which linear addresses were translated by pages larger than 4 KiB, since everything was last flushed: hashed, so that it may say yes
+/// wrongly, but never no.
+public struct LargePageFilter {
+  private var regions = InlineArray<128, UInt64>(repeating: 0)
+
+  public init() {}
+
+  /// Number of the bit for a region, by the region's number: 4 MiB, or 1 GiB with a marker above.
+  private static func bit(_ region: UInt64) -> UInt64 { (region ^ (region &>> 13) ^ (region &>> 26)) & 8191 }
+  private static func gigabyte(_ linear: UInt64) -> UInt64 { bit((linear &>> 30) ^ 0x1555) }
+
+  private func test(_ bit: UInt64) -> Bool { (regions[Int(bit &>> 6)] &>> (bit & 63)) & 1 != 0 }
+
+  mutating func insert(_ linear: UInt64, isGigabyte: Bool) {
+    let bit = isGigabyte ? Self.gigabyte(linear) : Self.bit(linear &>> 22)
+    regions[Int(bit &>> 6)] |= 1 &<< (bit & 63)
+  }
+
+  func mayContain(_ linear: UInt64) -> Bool { test(Self.bit(linear &>> 22)) || test(Self.gigabyte(linear)) }
+}
+
 /// Bits of paging-structure entries.
 private enum Entry {
   static let present: UInt64 = 1 << 0
@@ -204,6 +225,7 @@ extension CPU {
     t.physical = ((entry & Entry.address & ~offset) | (linear & offset)) & environment.a20Mask
     t.global = entry & Entry.global != 0 && s.pointee.cr4 & CR4.PGE != 0
     t.sizeBits = UInt8(truncatingIfNeeded: shift)
+    if shift != 12 { s.pointee.largePages.insert(linear, isGigabyte: shift == 30) }
     return t
   }
 
@@ -237,6 +259,7 @@ extension CPU {
     t.physical = physical & environment.a20Mask
     t.global = entry & Entry.global != 0 && s.pointee.cr4 & CR4.PGE != 0
     t.sizeBits = large ? 22 : 12
+    if large { s.pointee.largePages.insert(linear, isGigabyte: false) }
     return t
   }
 
@@ -308,6 +331,21 @@ extension CPU {
     }
     s.pointee.cr2 = linear
     return Fault(.PF, errorCode: code)
+  }
+
+  // MARK: Invalidation
+
+  /// Drops all translations, those of global pages too.
+  func flushAll() {
+    s.pointee.largePages = LargePageFilter()
+    flushTLB(keepGlobal: false)
+  }
+
+  /// INVLPG: drops what the TLBs hold of the page at this linear address, whatever its size was when they were filled.
+  ///
+  /// They hold large pages in parts of 4 KiB, and all parts must go (SDM vol. 3A §5.10.4.1). That is rare enough to drop everything.
+  func invalidateLinear(_ linear: UInt64) {
+    if s.pointee.largePages.mayContain(linear) { flushAll() } else { invalidatePage(linear) }
   }
 
   // MARK: PDPTE registers of PAE paging

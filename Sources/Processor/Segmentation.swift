@@ -141,7 +141,6 @@ extension CPU {
     let offset = effectiveOffset(i)
     let size = i.operandSize
     let mask = addressSizeMask(i)
-    try checkRead(i.segment, offset, size: Int(size))
     let value = try load(i.segment, offset, size: size)
     let selector = try load16(i.segment, (offset &+ UInt64(size)) & mask)
     try loadSegment(seg, selector)

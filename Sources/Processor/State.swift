@@ -143,7 +143,7 @@ public struct CPUState {
   /// Current data TLB (one for user accesses, one for supervisor, one for supervisor with AC set).
   public var tlb: UnsafeMutableRawPointer
   /// The page the stack pointer was last seen in, for pushes and pops: linear address, host address, and the number of
-  /// offsets at which an 8-byte access fits (4089, or 0 when the entry is not valid).
+  /// offsets at which a stack slot of the current code size fits (0 when the entry is not valid).
   public var stackTag: UInt64 = 0
   public var stackHost: UInt = 0
   public var stackSpan: UInt64 = 0
@@ -239,6 +239,8 @@ public struct CPUState {
   /// Index among the machine's processors, and the APIC id.
   public var index: UInt32 = 0
 
+  /// Where the TLBs may hold parts of pages larger than 4 KiB.
+  public var largePages = LargePageFilter()
   /// All TLBs of this processor; `tlb` points to the current one.
   public var tlbSet: TLBSet
 

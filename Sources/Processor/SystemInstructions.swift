@@ -174,7 +174,7 @@ extension CPU {
     if new == s.pointee.pkru { return }
     s.pointee.pkru = new
     // TLB entries have the rights of their keys folded in.
-    flushTLB(keepGlobal: false)
+    flushAll()
   }
 
   // MARK: Caches and translations
@@ -187,9 +187,9 @@ extension CPU {
     let offset = effectiveOffset(i)
     if is64Bit {
       let address = i.segment.rawValue >= SegmentRegister.fs.rawValue ? offset &+ segment(i.segment).pointee.base : offset
-      if isCanonical(address) { invalidatePage(address) }
+      if isCanonical(address) { invalidateLinear(address) }
     } else {
-      invalidatePage((offset &+ segment(i.segment).pointee.base) & 0xFFFF_FFFF)
+      invalidateLinear((offset &+ segment(i.segment).pointee.base) & 0xFFFF_FFFF)
     }
   }
 
@@ -203,11 +203,11 @@ extension CPU {
     case 0:
       if !isCanonical(address) { throw .generalProtection() }
       if s.pointee.cr4 & CR4.PCIDE == 0, pcid != 0 { throw .generalProtection() }
-      invalidatePage(address)
+      invalidateLinear(address)
     case 1:
       if s.pointee.cr4 & CR4.PCIDE == 0, pcid != 0 { throw .generalProtection() }
       flushTLB(keepGlobal: true)
-    case 2: flushTLB(keepGlobal: false)
+    case 2: flushAll()
     default: flushTLB(keepGlobal: true)
     }
   }

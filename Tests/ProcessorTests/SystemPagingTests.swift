@@ -241,3 +241,50 @@ import X86
     #expect(code(m, .read) == 9)
   }
 }
+
+/// What INVLPG, CR3 writes and the like leave in the TLB.
+@Suite struct SystemInvalidationTests {
+  typealias Machine = SystemTestMachine
+
+  @Test func invlpgDropsAllPartsOfALargePage() throws {
+    let m = Machine()
+    m.enterLong()
+    // Two parts of one 2 MiB page are in the TLB; then the page moves to other memory.
+    m.put64(0x40_0000, 0x1111)
+    m.put64(0x40_5000, 0x2222)
+    m.put64(0x60_5000, 0x3333)
+    #expect(try m.cpu.loadSystem64(0x40_0000) == 0x1111 && m.cpu.loadSystem64(0x40_5000) == 0x2222)
+    m.put64(Machine.pml4 + 0x2000 + 2 * 8, 0x60_0087)
+    #expect(try m.cpu.loadSystem64(0x40_5000) == 0x2222, "the TLB still holds the old page")
+    m.s.pointee.rbx = 0x40_0000
+    #expect(m.run(0x0F, 0x01, 0x3B) == .done)  // INVLPG [RBX]
+    #expect(try m.cpu.loadSystem64(0x40_5000) == 0x3333)
+  }
+
+  @Test func globalPagesSurviveCR3() throws {
+    let m = Machine()
+    m.enterLong()
+    m.s.pointee.cr4 |= CR4.PGE
+    let entry = Machine.pml4 + 0x2000 + 2 * 8
+    m.put64(entry, 0x40_0187)
+    m.put64(0x40_0000, 0x1111)
+    #expect(try m.cpu.loadSystem64(0x40_0000) == 0x1111)
+    m.put64(entry, 0x60_0187)
+    m.put64(0x60_0000, 0x2222)
+    #expect(m.fault { (cpu) throws(Fault) in try cpu.setCR3(Machine.pml4) } == nil)
+    #expect(try m.cpu.loadSystem64(0x40_0000) == 0x1111)
+    #expect(m.fault { (cpu) throws(Fault) in try cpu.setCR4(CR4.PAE) } == nil)
+    #expect(try m.cpu.loadSystem64(0x40_0000) == 0x2222)
+  }
+
+  @Test func aFilterNeverForgets() {
+    var filter = LargePageFilter()
+    for n in 0..<200 as Range<UInt64> { filter.insert(0xFFFF_8880_0000_0000 + n << 21, isGigabyte: false) }
+    filter.insert(0x7F00_4000_0000, isGigabyte: true)
+    for n in 0..<200 as Range<UInt64> { #expect(filter.mayContain(0xFFFF_8880_0000_0000 + n << 21 + 0x1F_FFFF)) }
+    #expect(filter.mayContain(0x7F00_7FFF_F000) && !filter.mayContain(0x7F00_8000_0000))
+    var wrong = 0
+    for n in 0..<1000 as Range<UInt64> where filter.mayContain(0x5555_0000_0000 + n << 22) { wrong += 1 }
+    #expect(wrong < 100)
+  }
+}
