@@ -2,7 +2,7 @@ import X86
 import X86Decoder
 import ZydisOracle
 
-/// SplitMix64: small, and the same everywhere.
+/// Instruction-like random bytes, from SplitMix64: small, and the same everywhere.
 struct RandomBytes {
   var state: UInt64
 
@@ -56,7 +56,7 @@ extension CodeSize {
 }
 
 /// How a decoded instruction and Zydis' view of it differ; nil where they agree.
-func difference(_ ours: Instruction, _ theirs: OracleInstruction, _ codeSize: CodeSize) -> String? {
+func difference(_ ours: Instruction, _ theirs: OracleInstruction) -> String? {
   let isAccepted = ours.mnemonic != .invalid && ours.mnemonic != .truncated && ours.mnemonic != .tooLong
   if !isAccepted || theirs.isAccepted == 0 {
     if isAccepted { return "only we accept" }
@@ -98,13 +98,21 @@ private func difference(_ our: Operand, _ their: OracleOperand, _ instruction: I
     if instruction.base != their.base { return "base" }
     if instruction.index != their.index { return "index" }
     if instruction.index != noRegister, 1 << instruction.scale != their.scale { return "scale" }
-    if instruction.displacement != their.value { return "displacement" }
+    // Zydis sign-extends 16- and 32-bit addresses.
+    if instruction.base == noRegister, instruction.index == noRegister {
+      let mask: UInt64 = instruction.addressSize == 8 ? .max : 1 << (UInt64(instruction.addressSize) * 8) - 1
+      if UInt64(bitPattern: instruction.displacement ^ their.value) & mask != 0 { return "displacement" }
+    } else if instruction.displacement != their.value {
+      return "displacement"
+    }
     if instruction.segment.rawValue != their.segment { return "segment \(instruction.segment) not \(their.segment)" }
     // Where an instruction gives no width, Zydis gives the area's.
     return our.size == 0 ? nil : width()
   case .immediate:
     guard Int(their.kind) == ORACLE_IMMEDIATE, their.isRelative == 0 else { return "kind" }
-    return instruction.immediate == UInt64(bitPattern: their.value) ? nil : "immediate"
+    // Zydis sign-extends a byte, we do not; only the operand's own bits count.
+    let mask: UInt64 = our.size == 8 ? .max : 1 << (UInt64(our.size) * 8) - 1
+    return (instruction.immediate ^ UInt64(bitPattern: their.value)) & mask == 0 ? nil : "immediate"
   case .immediate2:
     guard Int(their.kind) == ORACLE_IMMEDIATE else { return "kind" }
     return UInt64(instruction.immediate2) == UInt64(bitPattern: their.value) ? nil : "second immediate"
