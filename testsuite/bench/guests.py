@@ -1,5 +1,6 @@
 """The benchmark's guests and the stages their serial lines mark."""
 
+import glob
 import hashlib
 import os
 import re
@@ -93,6 +94,8 @@ def debian_iso(cache, flavour, kernel, initrd, append):
     if os.path.exists(iso):
         return iso
     tree = os.path.join(cache, "iso", f"tree-{flavour}")
+    for old in glob.glob(os.path.join(cache, "iso", f"debian-{flavour}-[0-9a-f]*.iso")):
+        os.remove(old)
     shutil.rmtree(tree, ignore_errors=True)
     os.makedirs(os.path.join(tree, "isolinux"))
     for name, (path, _) in ISOLINUX_FILES.items():

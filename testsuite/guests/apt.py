@@ -63,6 +63,8 @@ Acquire::Retries "3";
 Dir::State "{self._path('state')}";
 Dir::State::status "{self._path('status')}";
 Dir::Cache "{self._path('cache')}";
+Dir::Cache::pkgcache "pkgcache.bin";
+Dir::Cache::srcpkgcache "srcpkgcache.bin";
 Dir::Etc::sourcelist "{self._path('sources.list')}";
 Dir::Etc::sourceparts "/dev/null";
 Dir::Etc::preferences "/dev/null";
@@ -81,7 +83,6 @@ Dir::Etc::preferencesparts "{self._path('etc/preferences.d')}";
             # lists: enough, as long as they name packages of both architectures.
             if not all(self._run(["apt-cache", "show", f"busybox-static:{a}"]).stdout for a in ARCHITECTURES):
                 raise AptError(f"apt-get update failed against {self.mirror}: {_last_error(result)}")
-            return
         _write(stamp, "")
 
     def real_package(self, meta, architecture):
@@ -95,9 +96,9 @@ Dir::Etc::preferencesparts "{self._path('etc/preferences.d')}";
 
     def download(self, package, architecture):
         """Path of the newest .deb of the package, downloaded unless it is there already."""
-        version = re.search(r"^Version: (\S+)$", self._show(package, architecture), re.M)
-        architecture_field = re.search(r"^Architecture: (\S+)$", self._show(package, architecture), re.M)
-        name = f"{package}_{version.group(1).replace(':', '%3a')}_{architecture_field.group(1)}.deb"
+        text = self._show(package, architecture)
+        version, real_architecture = (re.search(rf"^{field}: (\S+)$", text, re.M).group(1) for field in ("Version", "Architecture"))
+        name = f"{package}_{version.replace(':', '%3a')}_{real_architecture}.deb"
         path = os.path.join(self.downloads, name)
         if not os.path.exists(path):
             result = self._run(["apt-get", "download", "--quiet=2", f"{package}:{architecture}"], cwd=self.downloads)
