@@ -40,17 +40,26 @@ extension CPU {
   func PCLMULQDQ(_ i: borrowing Instruction) throws(Fault) {
     let control = i.immediate
     try perHalf(i) { a, b in
-      let x = UInt128(control & 1 != 0 ? a.q1 : a.q0)
-      var y = control & 16 != 0 ? b.q1 : b.q0
-      var product: UInt128 = 0
-      var shifted = x
-      while y != 0 {
-        if y & 1 != 0 { product ^= shifted }
-        shifted = shifted &<< 1
-        y = y &>> 1
-      }
-      return Vector256(value: product)
+      Vector256(value: carrylessProduct(control & 1 != 0 ? a.q1 : a.q0, control & 16 != 0 ? b.q1 : b.q0))
     }
+  }
+
+  /// Integer multiplication without carries that matter: factors with ones only in every fifth bit add up to 13 ones in a column of
+  /// the product, which five bits hold, and the lowest of the five is the carry-less sum.
+  private func carrylessProduct(_ x: UInt64, _ y: UInt64) -> UInt128 {
+    let mask: UInt64 = 0x1084_2108_4210_8421
+    let wideMask: UInt128 = 0x2108_4210_8421_0842_1084_2108_4210_8421
+    var product: UInt128 = 0
+    for column in 0..<5 {
+      var sum: UInt128 = 0
+      for j in 0..<5 {
+        let k = (column &+ 5 &- j) % 5
+        let factors = (x & mask &<< UInt64(j)).multipliedFullWidth(by: y & mask &<< UInt64(k))
+        sum ^= UInt128(factors.high) &<< 64 | UInt128(factors.low)
+      }
+      product |= sum & wideMask &<< UInt128(column)
+    }
+    return product
   }
 
   // MARK: SHA-1. Double words are numbered from the top in FIPS 180-4's order: lane 3 comes first.
@@ -208,15 +217,15 @@ private enum AES {
 
   /// SubBytes and ShiftRows: row r comes from r columns further.
   @inline(__always) static func substitutedRows(_ state: Vector256) -> Vector256 {
-    var result = Vector256()
-    for n in 0..<16 { result.setLane(n, forward[Int(state.lane((n &+ 4 &* (n & 3)) & 15, as: UInt8.self))]) }
-    return result
+    Vector256.combining(state, state) { state, _, result in
+      for n in 0..<16 { result.setLane(n, forward[Int(state.lane((n &+ 4 &* (n & 3)) & 15, as: UInt8.self))]) }
+    }
   }
 
   @inline(__always) static func inverseSubstitutedRows(_ state: Vector256) -> Vector256 {
-    var result = Vector256()
-    for n in 0..<16 { result.setLane(n, inverse[Int(state.lane((n &- 4 &* (n & 3)) & 15, as: UInt8.self))]) }
-    return result
+    Vector256.combining(state, state) { state, _, result in
+      for n in 0..<16 { result.setLane(n, inverse[Int(state.lane((n &- 4 &* (n & 3)) & 15, as: UInt8.self))]) }
+    }
   }
 
   /// Multiplies four bytes by x in GF(2^8).

@@ -45,24 +45,47 @@ extension CPU {
     if scalar { setXMM(i, i.op0.register, result) } else { setVector(i, i.op0.register, result) }
   }
 
+  /// On the host where that is the whole truth, by the conditions of `HostFloat`: a result above the smallest normal number cannot
+  /// come from a NaN, an infinity or an invalid operation, and is not tiny.
+  @inline(__always)
+  private static func fused<F: HostFormat>(
+    _ a: F, _ b: F, _ c: F, _ negateProduct: Bool, _ negateAddend: Bool, _ environment: inout FloatEnvironment,
+    _ software: (F, F, F, inout FloatEnvironment) -> F
+  ) -> F {
+    if HostFloat.isUsable(environment), !a.isDenormal, !b.isDenormal, !c.isDenormal {
+      let addend = negateAddend ? -c.host : c.host
+      let result = addend.addingProduct(negateProduct ? -a.host : a.host, b.host)
+      if result.magnitude > F.Host.leastNormalMagnitude, result.magnitude < F.Host.infinity { return F(host: result) }
+    }
+    return software(a, b, c, &environment)
+  }
+
   @inline(__always) private static func single(
     _ a: Binary32, _ b: Binary32, _ c: Binary32, _ negateProduct: Bool, _ negateAddend: Bool, _ e: inout FloatEnvironment
-  ) -> Binary32 { .fusedMultiplyAdd(a, b, c, negateProduct: negateProduct, negateAddend: negateAddend, &e) }
+  ) -> Binary32 {
+    fused(a, b, c, negateProduct, negateAddend, &e) { a, b, c, e in
+      .fusedMultiplyAdd(a, b, c, negateProduct: negateProduct, negateAddend: negateAddend, &e)
+    }
+  }
 
   @inline(__always) private static func double(
     _ a: Binary64, _ b: Binary64, _ c: Binary64, _ negateProduct: Bool, _ negateAddend: Bool, _ e: inout FloatEnvironment
-  ) -> Binary64 { .fusedMultiplyAdd(a, b, c, negateProduct: negateProduct, negateAddend: negateAddend, &e) }
+  ) -> Binary64 {
+    fused(a, b, c, negateProduct, negateAddend, &e) { a, b, c, e in
+      .fusedMultiplyAdd(a, b, c, negateProduct: negateProduct, negateAddend: negateAddend, &e)
+    }
+  }
 
   func fusedPackedSingle(_ i: borrowing Instruction, _ order: FusedOrder, _ signs: FusedSigns) throws(Fault) {
-    try fused(i, order, signs, count: i.vectorLength == 32 ? 8 : 4, scalar: false, Self.single)
+    try fused(i, order, signs, count: i.vectorLength == 32 ? 8 : 4, scalar: false, { Self.single($0, $1, $2, $3, $4, &$5) })
   }
   func fusedPackedDouble(_ i: borrowing Instruction, _ order: FusedOrder, _ signs: FusedSigns) throws(Fault) {
-    try fused(i, order, signs, count: i.vectorLength == 32 ? 4 : 2, scalar: false, Self.double)
+    try fused(i, order, signs, count: i.vectorLength == 32 ? 4 : 2, scalar: false, { Self.double($0, $1, $2, $3, $4, &$5) })
   }
   func fusedScalarSingle(_ i: borrowing Instruction, _ order: FusedOrder, _ signs: FusedSigns) throws(Fault) {
-    try fused(i, order, signs, count: 1, scalar: true, Self.single)
+    try fused(i, order, signs, count: 1, scalar: true, { Self.single($0, $1, $2, $3, $4, &$5) })
   }
   func fusedScalarDouble(_ i: borrowing Instruction, _ order: FusedOrder, _ signs: FusedSigns) throws(Fault) {
-    try fused(i, order, signs, count: 1, scalar: true, Self.double)
+    try fused(i, order, signs, count: 1, scalar: true, { Self.double($0, $1, $2, $3, $4, &$5) })
   }
 }

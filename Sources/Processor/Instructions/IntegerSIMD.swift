@@ -125,13 +125,13 @@ extension CPU {
 
   func PSADBW(_ i: borrowing Instruction) throws(Fault) {
     try integer(i) { a, b in
-      var result = Vector256()
-      for q in 0..<4 {
-        var sum: UInt64 = 0
-        for n in q &* 8..<q &* 8 &+ 8 { sum &+= UInt64(a.lane(n, as: UInt8.self).distance(b.lane(n))) }
-        result.setLane(q, sum)
+      Vector256.combining(a, b) { a, b, result in
+        for q in 0..<4 {
+          var sum: UInt64 = 0
+          for n in 0..<8 { sum &+= UInt64(a.lane(q &* 8 &+ n, as: UInt8.self).distance(b.lane(q &* 8 &+ n))) }
+          result.setLane(q, sum)
+        }
       }
-      return result
     }
   }
 
@@ -139,18 +139,18 @@ extension CPU {
   func MPSADBW(_ i: borrowing Instruction) throws(Fault) {
     let (a, b) = try sources(i)
     let control = Int(i.immediate & 0x3F)
-    var result = Vector256()
-    for half in 0..<2 {
-      let fields = control &>> (half &* 3)
-      let window = half &* 16 &+ (fields & 4)
-      let block = half &* 16 &+ (fields & 3) &* 4
-      for n in 0..<8 {
-        var sum: UInt16 = 0
-        for k in 0..<4 { sum &+= UInt16(a.lane(window &+ n &+ k, as: UInt8.self).distance(b.lane(block &+ k))) }
-        result.setLane(half &* 8 &+ n, sum)
+    setVector(i, i.op0.register, Vector256.combining(a, b) { a, b, result in
+      for half in 0..<2 {
+        let fields = control &>> (half &* 3)
+        let window = half &* 16 &+ (fields & 4)
+        let block = half &* 16 &+ (fields & 3) &* 4
+        for n in 0..<8 {
+          var sum: UInt16 = 0
+          for k in 0..<4 { sum &+= UInt16(a.lane(window &+ n &+ k, as: UInt8.self).distance(b.lane(block &+ k))) }
+          result.setLane(half &* 8 &+ n, sum)
+        }
       }
-    }
-    setVector(i, i.op0.register, result)
+    })
   }
 
   /// The smallest word and its position.
@@ -173,14 +173,14 @@ extension CPU {
     let (a, b) = try integerSources(i)
     let width = i.op0.kind == .mmx ? 8 : 16
     let pairs = width / MemoryLayout<T>.size / 2
-    var result = Vector256()
-    for base in stride(from: 0, to: 32 / MemoryLayout<T>.size, by: pairs &* 2) {
-      for n in 0..<pairs {
-        result.setLane(base &+ n, body(a.lane(base &+ 2 &* n), a.lane(base &+ 2 &* n &+ 1)))
-        result.setLane(base &+ pairs &+ n, body(b.lane(base &+ 2 &* n), b.lane(base &+ 2 &* n &+ 1)))
+    setIntegerResult(i, Vector256.combining(a, b) { a, b, result in
+      for base in stride(from: 0, to: 32 / MemoryLayout<T>.size, by: pairs &* 2) {
+        for n in 0..<pairs {
+          result.setLane(base &+ n, body(a.lane(base &+ 2 &* n), a.lane(base &+ 2 &* n &+ 1)))
+          result.setLane(base &+ pairs &+ n, body(b.lane(base &+ 2 &* n), b.lane(base &+ 2 &* n &+ 1)))
+        }
       }
-    }
-    setIntegerResult(i, result)
+    })
   }
 
   func PHADDW(_ i: borrowing Instruction) throws(Fault) { try horizontal(i) { (a: UInt16, b) in a &+ b } }

@@ -46,31 +46,31 @@ extension CPU {
 
   // MARK: The four operations, square root, minimum and maximum
 
-  func ADDPS(_ i: borrowing Instruction) throws(Fault) { try packedSingle(i, HostFloat.add) }
-  func ADDPD(_ i: borrowing Instruction) throws(Fault) { try packedDouble(i, HostFloat.add) }
-  func ADDSS(_ i: borrowing Instruction) throws(Fault) { try scalarSingle(i, HostFloat.add) }
-  func ADDSD(_ i: borrowing Instruction) throws(Fault) { try scalarDouble(i, HostFloat.add) }
-  func SUBPS(_ i: borrowing Instruction) throws(Fault) { try packedSingle(i, HostFloat.sub) }
-  func SUBPD(_ i: borrowing Instruction) throws(Fault) { try packedDouble(i, HostFloat.sub) }
-  func SUBSS(_ i: borrowing Instruction) throws(Fault) { try scalarSingle(i, HostFloat.sub) }
-  func SUBSD(_ i: borrowing Instruction) throws(Fault) { try scalarDouble(i, HostFloat.sub) }
-  func MULPS(_ i: borrowing Instruction) throws(Fault) { try packedSingle(i, HostFloat.mul) }
-  func MULPD(_ i: borrowing Instruction) throws(Fault) { try packedDouble(i, HostFloat.mul) }
-  func MULSS(_ i: borrowing Instruction) throws(Fault) { try scalarSingle(i, HostFloat.mul) }
-  func MULSD(_ i: borrowing Instruction) throws(Fault) { try scalarDouble(i, HostFloat.mul) }
-  func DIVPS(_ i: borrowing Instruction) throws(Fault) { try packedSingle(i, HostFloat.div) }
-  func DIVPD(_ i: borrowing Instruction) throws(Fault) { try packedDouble(i, HostFloat.div) }
-  func DIVSS(_ i: borrowing Instruction) throws(Fault) { try scalarSingle(i, HostFloat.div) }
-  func DIVSD(_ i: borrowing Instruction) throws(Fault) { try scalarDouble(i, HostFloat.div) }
+  func ADDPS(_ i: borrowing Instruction) throws(Fault) { try packedSingle(i) { HostFloat.add($0, $1, &$2) } }
+  func ADDPD(_ i: borrowing Instruction) throws(Fault) { try packedDouble(i) { HostFloat.add($0, $1, &$2) } }
+  func ADDSS(_ i: borrowing Instruction) throws(Fault) { try scalarSingle(i) { HostFloat.add($0, $1, &$2) } }
+  func ADDSD(_ i: borrowing Instruction) throws(Fault) { try scalarDouble(i) { HostFloat.add($0, $1, &$2) } }
+  func SUBPS(_ i: borrowing Instruction) throws(Fault) { try packedSingle(i) { HostFloat.sub($0, $1, &$2) } }
+  func SUBPD(_ i: borrowing Instruction) throws(Fault) { try packedDouble(i) { HostFloat.sub($0, $1, &$2) } }
+  func SUBSS(_ i: borrowing Instruction) throws(Fault) { try scalarSingle(i) { HostFloat.sub($0, $1, &$2) } }
+  func SUBSD(_ i: borrowing Instruction) throws(Fault) { try scalarDouble(i) { HostFloat.sub($0, $1, &$2) } }
+  func MULPS(_ i: borrowing Instruction) throws(Fault) { try packedSingle(i) { HostFloat.mul($0, $1, &$2) } }
+  func MULPD(_ i: borrowing Instruction) throws(Fault) { try packedDouble(i) { HostFloat.mul($0, $1, &$2) } }
+  func MULSS(_ i: borrowing Instruction) throws(Fault) { try scalarSingle(i) { HostFloat.mul($0, $1, &$2) } }
+  func MULSD(_ i: borrowing Instruction) throws(Fault) { try scalarDouble(i) { HostFloat.mul($0, $1, &$2) } }
+  func DIVPS(_ i: borrowing Instruction) throws(Fault) { try packedSingle(i) { HostFloat.div($0, $1, &$2) } }
+  func DIVPD(_ i: borrowing Instruction) throws(Fault) { try packedDouble(i) { HostFloat.div($0, $1, &$2) } }
+  func DIVSS(_ i: borrowing Instruction) throws(Fault) { try scalarSingle(i) { HostFloat.div($0, $1, &$2) } }
+  func DIVSD(_ i: borrowing Instruction) throws(Fault) { try scalarDouble(i) { HostFloat.div($0, $1, &$2) } }
 
-  func MINPS(_ i: borrowing Instruction) throws(Fault) { try packedSingle(i, Binary32.min) }
-  func MINPD(_ i: borrowing Instruction) throws(Fault) { try packedDouble(i, Binary64.min) }
-  func MINSS(_ i: borrowing Instruction) throws(Fault) { try scalarSingle(i, Binary32.min) }
-  func MINSD(_ i: borrowing Instruction) throws(Fault) { try scalarDouble(i, Binary64.min) }
-  func MAXPS(_ i: borrowing Instruction) throws(Fault) { try packedSingle(i, Binary32.max) }
-  func MAXPD(_ i: borrowing Instruction) throws(Fault) { try packedDouble(i, Binary64.max) }
-  func MAXSS(_ i: borrowing Instruction) throws(Fault) { try scalarSingle(i, Binary32.max) }
-  func MAXSD(_ i: borrowing Instruction) throws(Fault) { try scalarDouble(i, Binary64.max) }
+  func MINPS(_ i: borrowing Instruction) throws(Fault) { try packedSingle(i) { HostFloat.min($0, $1, &$2) } }
+  func MINPD(_ i: borrowing Instruction) throws(Fault) { try packedDouble(i) { HostFloat.min($0, $1, &$2) } }
+  func MINSS(_ i: borrowing Instruction) throws(Fault) { try scalarSingle(i) { HostFloat.min($0, $1, &$2) } }
+  func MINSD(_ i: borrowing Instruction) throws(Fault) { try scalarDouble(i) { HostFloat.min($0, $1, &$2) } }
+  func MAXPS(_ i: borrowing Instruction) throws(Fault) { try packedSingle(i) { HostFloat.max($0, $1, &$2) } }
+  func MAXPD(_ i: borrowing Instruction) throws(Fault) { try packedDouble(i) { HostFloat.max($0, $1, &$2) } }
+  func MAXSS(_ i: borrowing Instruction) throws(Fault) { try scalarSingle(i) { HostFloat.max($0, $1, &$2) } }
+  func MAXSD(_ i: borrowing Instruction) throws(Fault) { try scalarDouble(i) { HostFloat.max($0, $1, &$2) } }
 
   func SQRTPS(_ i: borrowing Instruction) throws(Fault) {
     try packedUnary(i) { (a: Binary32, e: inout FloatEnvironment) in HostFloat.sqrt(a, &e) }
@@ -97,21 +97,21 @@ extension CPU {
 
   /// Subtracts in even lanes, adds in odd ones.
   @inline(__always)
-  private func addSubtract<T>(_ i: borrowing Instruction, _ subtract: Binary<T>, _ add: Binary<T>) throws(Fault) {
+  private func addSubtract<T: HostFormat>(_ i: borrowing Instruction, _ format: T.Type) throws(Fault) {
     let (a, b) = try sources(i)
     var environment = simdEnvironment
     var result = Vector256()
     let count = (i.vectorLength == 32 ? 32 : 16) / MemoryLayout<T>.size
     for n in stride(from: 0, to: count, by: 2) {
-      result.setLane(n, subtract(a.lane(n), b.lane(n), &environment))
-      result.setLane(n &+ 1, add(a.lane(n &+ 1), b.lane(n &+ 1), &environment))
+      result.setLane(n, HostFloat.sub(a.lane(n, as: T.self), b.lane(n), &environment))
+      result.setLane(n &+ 1, HostFloat.add(a.lane(n &+ 1, as: T.self), b.lane(n &+ 1), &environment))
     }
     try settle(environment)
     setVector(i, i.op0.register, result)
   }
 
-  func ADDSUBPS(_ i: borrowing Instruction) throws(Fault) { try addSubtract(i, HostFloat.sub as Binary<Binary32>, HostFloat.add) }
-  func ADDSUBPD(_ i: borrowing Instruction) throws(Fault) { try addSubtract(i, HostFloat.sub as Binary<Binary64>, HostFloat.add) }
+  func ADDSUBPS(_ i: borrowing Instruction) throws(Fault) { try addSubtract(i, Binary32.self) }
+  func ADDSUBPD(_ i: borrowing Instruction) throws(Fault) { try addSubtract(i, Binary64.self) }
 
   /// Neighbouring lanes of the first source, then of the second, within each 128 bits.
   @inline(__always) private func horizontal<T>(_ i: borrowing Instruction, _ body: Binary<T>) throws(Fault) {
@@ -129,10 +129,10 @@ extension CPU {
     setVector(i, i.op0.register, result)
   }
 
-  func HADDPS(_ i: borrowing Instruction) throws(Fault) { try horizontal(i, HostFloat.add as Binary<Binary32>) }
-  func HADDPD(_ i: borrowing Instruction) throws(Fault) { try horizontal(i, HostFloat.add as Binary<Binary64>) }
-  func HSUBPS(_ i: borrowing Instruction) throws(Fault) { try horizontal(i, HostFloat.sub as Binary<Binary32>) }
-  func HSUBPD(_ i: borrowing Instruction) throws(Fault) { try horizontal(i, HostFloat.sub as Binary<Binary64>) }
+  func HADDPS(_ i: borrowing Instruction) throws(Fault) { try horizontal(i) { (a: Binary32, b, e: inout FloatEnvironment) in HostFloat.add(a, b, &e) } }
+  func HADDPD(_ i: borrowing Instruction) throws(Fault) { try horizontal(i) { (a: Binary64, b, e: inout FloatEnvironment) in HostFloat.add(a, b, &e) } }
+  func HSUBPS(_ i: borrowing Instruction) throws(Fault) { try horizontal(i) { (a: Binary32, b, e: inout FloatEnvironment) in HostFloat.sub(a, b, &e) } }
+  func HSUBPD(_ i: borrowing Instruction) throws(Fault) { try horizontal(i) { (a: Binary64, b, e: inout FloatEnvironment) in HostFloat.sub(a, b, &e) } }
 
   // MARK: Dot products
 

@@ -16,6 +16,26 @@ extension CPU {
     return result
   }
 
+  // MARK: On the host where that is the whole truth, by the conditions of `HostFloat`
+
+  @inline(__always) private static func single<I: FixedWidthInteger & SignedInteger>(_ x: I, _ environment: inout FloatEnvironment) -> Binary32 {
+    HostFloat.isUsable(environment) ? Binary32(host: Float(x)) : Binary32.from(Int64(x), &environment)
+  }
+
+  @inline(__always) private static func double(_ x: Int64, _ environment: inout FloatEnvironment) -> Binary64 {
+    HostFloat.isUsable(environment) ? Binary64(host: Double(x)) : Binary64.from(x, &environment)
+  }
+
+  @inline(__always) private static func narrowed(_ x: Binary64, _ environment: inout FloatEnvironment) -> Binary32 {
+    if HostFloat.isUsable(environment), let result = HostFloat.tryNarrow(x) { return result }
+    return Binary32.from(x, &environment)
+  }
+
+  /// Whether a truncation that fits raises nothing that is not flagged already.
+  @inline(__always) private static func canTruncate(_ environment: FloatEnvironment) -> Bool {
+    environment.flags.rawValue & environment.masks.rawValue & FloatFlags.inexact.rawValue != 0
+  }
+
   /// Twice as many lanes with VEX.256.
   @inline(__always) private func count(_ i: borrowing Instruction, _ lanes: Int) -> Int { i.vectorLength == 32 ? lanes &* 2 : lanes }
 
@@ -23,11 +43,11 @@ extension CPU {
 
   func CVTDQ2PS(_ i: borrowing Instruction) throws(Fault) {
     let a = try soleSource(i)
-    setVector(i, i.op0.register, try convert(a, count: count(i, 4)) { (x: Int32, e: inout FloatEnvironment) in Binary32.from(x, &e) })
+    setVector(i, i.op0.register, try convert(a, count: count(i, 4)) { (x: Int32, e: inout FloatEnvironment) in Self.single(x, &e) })
   }
   func CVTDQ2PD(_ i: borrowing Instruction) throws(Fault) {
     let a = try soleSource(i)
-    setVector(i, i.op0.register, try convert(a, count: count(i, 2)) { (x: Int32, e: inout FloatEnvironment) in Binary64.from(x, &e) })
+    setVector(i, i.op0.register, try convert(a, count: count(i, 2)) { (x: Int32, _: inout FloatEnvironment) in HostFloat.widen(x) })
   }
 
   @inline(__always) private func singlesToIntegers(_ i: borrowing Instruction, truncate: Bool) throws(Fault) {
@@ -53,11 +73,11 @@ extension CPU {
 
   func CVTPS2PD(_ i: borrowing Instruction) throws(Fault) {
     let a = try soleSource(i)
-    setVector(i, i.op0.register, try convert(a, count: count(i, 2)) { (x: Binary32, e: inout FloatEnvironment) in Binary64.from(x, &e) })
+    setVector(i, i.op0.register, try convert(a, count: count(i, 2)) { (x: Binary32, e: inout FloatEnvironment) in HostFloat.tryWiden(x) ?? Binary64.from(x, &e) })
   }
   func CVTPD2PS(_ i: borrowing Instruction) throws(Fault) {
     let a = try soleSource(i)
-    setXMM(i, i.op0.register, try convert(a, count: count(i, 2)) { (x: Binary64, e: inout FloatEnvironment) in Binary32.from(x, &e) })
+    setXMM(i, i.op0.register, try convert(a, count: count(i, 2)) { (x: Binary64, e: inout FloatEnvironment) in Self.narrowed(x, &e) })
   }
 
   // MARK: Scalars
@@ -73,25 +93,25 @@ extension CPU {
   }
 
   func CVTSS2SD(_ i: borrowing Instruction) throws(Fault) {
-    try convertScalar(i) { (x: Binary32, e: inout FloatEnvironment) in Binary64.from(x, &e) }
+    try convertScalar(i) { (x: Binary32, e: inout FloatEnvironment) in HostFloat.tryWiden(x) ?? Binary64.from(x, &e) }
   }
   func CVTSD2SS(_ i: borrowing Instruction) throws(Fault) {
-    try convertScalar(i) { (x: Binary64, e: inout FloatEnvironment) in Binary32.from(x, &e) }
+    try convertScalar(i) { (x: Binary64, e: inout FloatEnvironment) in Self.narrowed(x, &e) }
   }
 
   /// The integer source is a general register or memory of 4 or 8 bytes.
   func CVTSI2SS(_ i: borrowing Instruction) throws(Fault) {
     if (i.prefixes.contains(.vex) ? i.op2 : i.op1).size == 8 {
-      try convertScalar(i) { (x: Int64, e: inout FloatEnvironment) in Binary32.from(x, &e) }
+      try convertScalar(i) { (x: Int64, e: inout FloatEnvironment) in Self.single(x, &e) }
     } else {
-      try convertScalar(i) { (x: Int32, e: inout FloatEnvironment) in Binary32.from(x, &e) }
+      try convertScalar(i) { (x: Int32, e: inout FloatEnvironment) in Self.single(x, &e) }
     }
   }
   func CVTSI2SD(_ i: borrowing Instruction) throws(Fault) {
     if (i.prefixes.contains(.vex) ? i.op2 : i.op1).size == 8 {
-      try convertScalar(i) { (x: Int64, e: inout FloatEnvironment) in Binary64.from(x, &e) }
+      try convertScalar(i) { (x: Int64, e: inout FloatEnvironment) in Self.double(x, &e) }
     } else {
-      try convertScalar(i) { (x: Int32, e: inout FloatEnvironment) in Binary64.from(x, &e) }
+      try convertScalar(i) { (x: Int32, _: inout FloatEnvironment) in HostFloat.widen(x) }
     }
   }
 
@@ -99,6 +119,10 @@ extension CPU {
     let x = try soleSource(i).lane(0, as: Binary32.self)
     var environment = simdEnvironment
     let wide = i.op0.size == 8
+    if truncate, Self.canTruncate(environment) {
+      if wide, let value = HostFloat.tryTruncateToInt64(x) { return setGPR(i.op0.register, UInt64(bitPattern: value)) }
+      if !wide, let value = HostFloat.tryTruncateToInt32(x) { return setGPR(i.op0.register, UInt64(UInt32(bitPattern: value))) }
+    }
     let value = wide ? x.toInt64(truncate: truncate, &environment) : Int64(x.toInt32(truncate: truncate, &environment))
     try settle(environment)
     setRegister(i.op0.register, size: wide ? 8 : 4, UInt64(bitPattern: value))
@@ -110,6 +134,10 @@ extension CPU {
     let x = try soleSource(i).lane(0, as: Binary64.self)
     var environment = simdEnvironment
     let wide = i.op0.size == 8
+    if truncate, Self.canTruncate(environment) {
+      if wide, let value = HostFloat.tryTruncateToInt64(x) { return setGPR(i.op0.register, UInt64(bitPattern: value)) }
+      if !wide, let value = HostFloat.tryTruncateToInt32(x) { return setGPR(i.op0.register, UInt64(UInt32(bitPattern: value))) }
+    }
     let value = wide ? x.toInt64(truncate: truncate, &environment) : Int64(x.toInt32(truncate: truncate, &environment))
     try settle(environment)
     setRegister(i.op0.register, size: wide ? 8 : 4, UInt64(bitPattern: value))
@@ -140,12 +168,12 @@ extension CPU {
 
   func CVTPI2PS(_ i: borrowing Instruction) throws(Fault) {
     let a = try mmxIntegers(i)
-    let result = try convert(a, count: 2) { (x: Int32, e: inout FloatEnvironment) in Binary32.from(x, &e) }
+    let result = try convert(a, count: 2) { (x: Int32, e: inout FloatEnvironment) in Self.single(x, &e) }
     vector(i.op0.register).pointee.q0 = result.q0
   }
   func CVTPI2PD(_ i: borrowing Instruction) throws(Fault) {
     let a = try mmxIntegers(i)
-    let result = try convert(a, count: 2) { (x: Int32, e: inout FloatEnvironment) in Binary64.from(x, &e) }
+    let result = try convert(a, count: 2) { (x: Int32, _: inout FloatEnvironment) in HostFloat.widen(x) }
     setXMM(i, i.op0.register, result)
   }
 

@@ -10,22 +10,23 @@ extension CPU {
     let (a, b) = try integerSources(i)
     let count = 16 / MemoryLayout<T>.size
     if i.op0.kind == .mmx {
-      var result = Vector256()
       let from = high ? count / 4 : 0
-      for n in 0..<count / 4 {
-        result.setLane(2 &* n, a.lane(from &+ n, as: T.self))
-        result.setLane(2 &* n &+ 1, b.lane(from &+ n, as: T.self))
+      let result = Vector256.combining(a, b) { a, b, result in
+        for n in 0..<count / 4 {
+          result.setLane(2 &* n, a.lane(from &+ n, as: T.self))
+          result.setLane(2 &* n &+ 1, b.lane(from &+ n, as: T.self))
+        }
       }
       return setMMX(i.op0.register, result.q0)
     }
     let from = high ? count / 2 : 0
-    setVector(i, i.op0.register, Vector256.perHalf(a, b) { a, b in
-      var result = Vector256()
-      for n in 0..<count / 2 {
-        result.setLane(2 &* n, a.lane(from &+ n, as: T.self))
-        result.setLane(2 &* n &+ 1, b.lane(from &+ n, as: T.self))
+    setVector(i, i.op0.register, Vector256.combining(a, b) { a, b, result in
+      for base in stride(from: 0, to: 2 &* count, by: count) {
+        for n in 0..<count / 2 {
+          result.setLane(base &+ 2 &* n, a.lane(base &+ from &+ n, as: T.self))
+          result.setLane(base &+ 2 &* n &+ 1, b.lane(base &+ from &+ n, as: T.self))
+        }
       }
-      return result
     })
   }
 
@@ -48,20 +49,21 @@ extension CPU {
     let (a, b) = try integerSources(i)
     let count = 16 / MemoryLayout<Wide>.size
     if i.op0.kind == .mmx {
-      var result = Vector256()
-      for n in 0..<count / 2 {
-        result.setLane(n, saturated(a.lane(n, as: Wide.self)) as Narrow)
-        result.setLane(count / 2 &+ n, saturated(b.lane(n, as: Wide.self)) as Narrow)
+      let result = Vector256.combining(a, b) { a, b, result in
+        for n in 0..<count / 2 {
+          result.setLane(n, saturated(a.lane(n, as: Wide.self)) as Narrow)
+          result.setLane(count / 2 &+ n, saturated(b.lane(n, as: Wide.self)) as Narrow)
+        }
       }
       return setMMX(i.op0.register, result.q0)
     }
-    setVector(i, i.op0.register, Vector256.perHalf(a, b) { a, b in
-      var result = Vector256()
-      for n in 0..<count {
-        result.setLane(n, saturated(a.lane(n, as: Wide.self)) as Narrow)
-        result.setLane(count &+ n, saturated(b.lane(n, as: Wide.self)) as Narrow)
+    setVector(i, i.op0.register, Vector256.combining(a, b) { a, b, result in
+      for half in 0..<2 {
+        for n in 0..<count {
+          result.setLane(2 &* half &* count &+ n, saturated(a.lane(half &* count &+ n, as: Wide.self)) as Narrow)
+          result.setLane((2 &* half &+ 1) &* count &+ n, saturated(b.lane(half &* count &+ n, as: Wide.self)) as Narrow)
+        }
       }
-      return result
     })
   }
 
@@ -77,9 +79,9 @@ extension CPU {
     _ i: borrowing Instruction, _ narrow: Narrow.Type, _ wide: Wide.Type
   ) throws(Fault) {
     let a = try soleSource(i)
-    var result = Vector256()
-    for n in 0..<Vector256.lanes(of: Wide.self) { result.setLane(n, Wide(truncatingIfNeeded: a.lane(n, as: Narrow.self))) }
-    setVector(i, i.op0.register, result)
+    setVector(i, i.op0.register, Vector256.combining(a, a) { a, _, result in
+      for n in 0..<Vector256.lanes(of: Wide.self) { result.setLane(n, Wide(truncatingIfNeeded: a.lane(n, as: Narrow.self))) }
+    })
   }
 
   func PMOVSXBW(_ i: borrowing Instruction) throws(Fault) { try widen(i, Int8.self, Int16.self) }
@@ -154,12 +156,14 @@ extension CPU {
   func PSHUFB(_ i: borrowing Instruction) throws(Fault) {
     let (a, b) = try integerSources(i)
     let within = i.op0.kind == .mmx ? 7 : 15
-    var result = Vector256()
-    for n in 0..<32 {
-      let control = b.lane(n, as: UInt8.self)
-      if control & 0x80 == 0 { result.setLane(n, a.lane(n & ~within | Int(control) & within, as: UInt8.self)) }
-    }
-    setIntegerResult(i, result)
+    let bytes = i.vectorLength == 32 ? 32 : 16
+    setIntegerResult(i, Vector256.combining(a, b) { a, b, result in
+      for n in 0..<bytes {
+        let control = b.lane(n, as: UInt8.self)
+        let byte = a.lane(n & ~within | Int(control) & within, as: UInt8.self)
+        result.setLane(n, control < 0x80 ? byte : 0)
+      }
+    })
   }
 
   /// The 16 (MMX: 8) bytes that begin `immediate` bytes up in the first source over the second.
@@ -183,9 +187,11 @@ extension CPU {
   private func blend<T>(_ i: borrowing Instruction, period: Int, _ type: T.Type) throws(Fault) {
     let control = Int(i.immediate & 0xFF)
     let (a, b) = try sources(i)
-    var result = a
-    for n in 0..<Vector256.lanes(of: T.self) where control &>> (n % period) & 1 != 0 { result.setLane(n, b.lane(n, as: T.self)) }
-    setVector(i, i.op0.register, result)
+    setVector(i, i.op0.register, Vector256.combining(a, b) { a, b, result in
+      for n in 0..<Vector256.lanes(of: T.self) {
+        result.setLane(n, control &>> (n % period) & 1 != 0 ? b.lane(n, as: T.self) : a.lane(n))
+      }
+    })
   }
 
   func BLENDPS(_ i: borrowing Instruction) throws(Fault) { try blend(i, period: 8, UInt32.self) }
@@ -197,12 +203,9 @@ extension CPU {
   @inline(__always)
   private func blendByMask<T: FixedWidthInteger & SignedInteger>(_ i: borrowing Instruction, _ type: T.Type) throws(Fault) {
     let (a, b) = try sources(i)
-    let mask = vector(i.prefixes.contains(.vex) ? i.op3.register : 0).pointee
-    var result = Vector256()
-    for n in 0..<Vector256.lanes(of: T.self) {
-      result.setLane(n, mask.lane(n, as: T.self) < 0 ? b.lane(n, as: T.self) : a.lane(n, as: T.self))
-    }
-    setVector(i, i.op0.register, result)
+    let signs = vector(i.prefixes.contains(.vex) ? i.op3.register : 0).pointee
+    let mask = signs.map { (x: T) in x &>> T(truncatingIfNeeded: T.bitWidth &- 1) }
+    setVector(i, i.op0.register, a & ~mask | b & mask)
   }
 
   func PBLENDVB(_ i: borrowing Instruction) throws(Fault) { try blendByMask(i, Int8.self) }

@@ -27,15 +27,28 @@ extension Vector256 {
 
   /// Applies `body` to each lane.
   @inline(__always) func map<T>(_ body: (T) -> T) -> Vector256 {
-    var result = Vector256()
-    for n in 0..<Self.lanes(of: T.self) { result.setLane(n, body(lane(n))) }
-    return result
+    Self.combining(self, self) { a, _, result in
+      for n in 0..<Self.lanes(of: T.self) { result.setLane(n, body(a.lane(n))) }
+    }
   }
 
   /// Applies `body` to each pair of lanes.
   @inline(__always) static func zip<T>(_ a: Vector256, _ b: Vector256, _ body: (T, T) -> T) -> Vector256 {
-    var result = Vector256()
-    for n in 0..<lanes(of: T.self) { result.setLane(n, body(a.lane(n), b.lane(n))) }
+    combining(a, b) { a, b, result in
+      for n in 0..<lanes(of: T.self) { result.setLane(n, body(a.lane(n), b.lane(n))) }
+    }
+  }
+
+  /// Lets `body` fill a result, zero at first, from the lanes of two values in memory. Loops over lanes belong in here: taking
+  /// the address once outside the loop is what lets the compiler vectorise them.
+  @inline(__always)
+  static func combining(_ a: Vector256, _ b: Vector256, _ body: (VectorLanes, VectorLanes, VectorLanes) -> Void) -> Vector256 {
+    var (first, second, result) = (a, b, Vector256())
+    withUnsafeMutableBytes(of: &first) { first in
+      withUnsafeMutableBytes(of: &second) { second in
+        withUnsafeMutableBytes(of: &result) { result in body(VectorLanes(first), VectorLanes(second), VectorLanes(result)) }
+      }
+    }
     return result
   }
 
@@ -58,5 +71,20 @@ extension Vector256 {
   /// What most AVX2 instructions do: the 128-bit operation on each half, knowing nothing of the other one.
   @inline(__always) static func perHalf(_ a: Vector256, _ b: Vector256, _ body: (Vector256, Vector256) -> Vector256) -> Vector256 {
     Vector256(low: body(a.half(0), b.half(0)), high: body(a.half(1), b.half(1)))
+  }
+}
+
+/// The lanes of a value in memory; indices are the caller's responsibility.
+struct VectorLanes {
+  private let base: UnsafeMutableRawPointer
+
+  @inline(__always) init(_ bytes: UnsafeMutableRawBufferPointer) { base = bytes.baseAddress.unsafelyUnwrapped }
+
+  @inline(__always) func lane<T>(_ n: Int, as type: T.Type = T.self) -> T {
+    base.load(fromByteOffset: n &* MemoryLayout<T>.size, as: T.self)
+  }
+
+  @inline(__always) func setLane<T>(_ n: Int, _ value: T) {
+    base.storeBytes(of: value, toByteOffset: n &* MemoryLayout<T>.size, as: T.self)
   }
 }
