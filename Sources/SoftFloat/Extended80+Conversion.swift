@@ -97,9 +97,9 @@ extension Extended80 {
 }
 
 extension InterchangeFormat {
-  /// Rounds for a store. An unmasked overflow or underflow keeps the result from being stored and so from being inexact, which
+  /// Rounds for a store near or beyond the format's limits. An unmasked overflow or underflow keeps the result from being stored and so from being inexact, which
   /// SSE arithmetic would report.
-  @inline(__always) private static func stored(_ x: Unpacked, _ environment: inout FloatEnvironment) -> Self {
+  @inline(never) private static func storedAtLimits(_ x: Unpacked, _ environment: inout FloatEnvironment) -> Self {
     let before = environment.flags
     environment.flags = []
     let result = rounded(x.negative, x.exponent &- Extended80.bias &+ bias, x.significand, &environment)
@@ -114,7 +114,12 @@ extension InterchangeFormat {
   /// FST: a denormal source raises no DE; one so small always underflows.
   @inline(__always) static func narrowed(_ a: Extended80, _ environment: inout FloatEnvironment) -> Self {
     environment.roundedUp = false
-    if a.isOrdinary { return stored(a.unpackedOrdinary, &environment) }
+    if a.isOrdinary {
+      let x = a.unpackedOrdinary
+      let exponent = x.exponent &- Extended80.bias &+ bias
+      if exponent >= 1 && exponent < maximumExponent &- 1 { return rounded(x.negative, exponent, x.significand, &environment) }
+      return storedAtLimits(x, &environment)
+    }
     if a.isZero { return zero(negative: a.isNegative) }
     if a.isUnsupported { return invalidResult(&environment) }
     if a.isInfinity { return infinity(negative: a.isNegative) }
@@ -123,7 +128,7 @@ extension InterchangeFormat {
       let payload = (a.significand &<< 1) &>> UInt64(64 &- fractionWidth)
       return Self(raw: payload | infinityBits | quietBit | (a.isNegative ? signBit : 0))
     }
-    return stored(a.unpacked, &environment)
+    return storedAtLimits(a.unpacked, &environment)
   }
 }
 

@@ -13,8 +13,10 @@ extension Extended80 {
     if x.isDenormal && environment.raiseDenormal() { return x }
     let u = x.unpacked
     if u.exponent >= bias {
-      guard u.exponent == bias && u.significand == integerBit else { return x }
-      return u.negative ? Extended80(negative: true, exponent: bias &- 1, significand: integerBit) : x
+      // Even the exact results for ±1 are reported as inexact.
+      environment.raise(.inexact)
+      let isMinusOne = u.negative && u.exponent == bias && u.significand == integerBit
+      return isMinusOne ? Extended80(negative: true, exponent: bias &- 1, significand: integerBit) : x
     }
     let magnitude = WideFloat(u)
     let factor = polynomial(Coefficients.exponential, magnitude.fraction, alternating: u.negative)
@@ -54,7 +56,9 @@ extension Extended80 {
 
   /// y times a logarithm.
   @inline(__always)
-  private static func product(_ y: Extended80, _ logarithm: (negative: Bool, magnitude: WideFloat, integral: Bool), _ environment: inout FloatEnvironment) -> Extended80 {
+  private static func product(
+    _ y: Extended80, _ logarithm: (negative: Bool, magnitude: WideFloat, integral: Bool), _ environment: inout FloatEnvironment
+  ) -> Extended80 {
     let u = y.unpacked
     let result = WideFloat(u).times(logarithm.magnitude)
     let negative = u.negative != logarithm.negative
@@ -92,8 +96,8 @@ extension Extended80 {
     return product(y, logarithm, &environment)
   }
 
-  /// FYL2XP1: y · log2(x + 1), x being ST(0) and y ST(1) (SDM vol. 2 table 3-52). Defined for |x| ≤ 1 − √½; computed for every x above −1,
-  /// invalid from there down.
+  /// FYL2XP1: y · log2(x + 1), x being ST(0) and y ST(1) (SDM vol. 2 table 3-52). Defined for |x| ≤ 1 − √½; computed for every x above −1.
+  /// From there down x comes back unchanged, but −∞ is invalid.
   @inline(never) public static func fyl2xp1(x: Extended80, y: Extended80, _ environment: inout FloatEnvironment) -> Extended80 {
     environment.roundedUp = false
     if let result = nonNumber(x, y, &environment) { return result }
@@ -102,8 +106,8 @@ extension Extended80 {
       if y.isDenormal && environment.raiseDenormal() { return y }
       return zero(negative: x.isNegative != y.isNegative)
     }
-    if x.isNegative && x.biasedExponent >= bias { return invalidResult(&environment) }
     if x.isInfinity {
+      if x.isNegative { return invalidResult(&environment) }
       if y.isZero { return invalidResult(&environment) }
       if y.isDenormal && environment.raiseDenormal() { return y }
       return infinity(negative: y.isNegative)
@@ -112,6 +116,10 @@ extension Extended80 {
     let negative = x.isNegative != y.isNegative
     if y.isInfinity { return infinity(negative: negative) }
     if y.isZero { return zero(negative: negative) }
+    if x.isNegative && x.biasedExponent >= bias {
+      environment.raise(.inexact)
+      return x
+    }
     let u = x.unpacked
     let magnitude = WideFloat(u)
     if magnitude.exponent < -2 {

@@ -132,4 +132,28 @@ import Testing
     _ = Extended80.mul(.one, .one, &e)
     #expect(e.flags == .invalid)
   }
+
+  /// No operand, in or out of an instruction's domain, does anything but give a well-formed result.
+  @Test func everyInstructionTakesEveryOperand() {
+    var generator = Generator(5)
+    func wellFormed(_ x: Extended80) -> Bool { !x.isUnsupported && !x.isSignalingNaN && !(x.biasedExponent == 0 && x.significand >> 63 != 0) }
+    for _ in 0..<oracleRounds {
+      let a = generator.extended()
+      let b = generator.extended(near: generator.below(2) == 0 ? a : nil)
+      var e = FloatEnvironment(controlWord: UInt16(truncatingIfNeeded: generator.next()))
+      let results: [Extended80] = [
+        .add(a, b, &e), .sub(a, b, &e), .mul(a, b, &e), .div(a, b, &e), .sqrt(a, &e), .scale(a, by: b, &e), .roundToInteger(a, &e),
+        Extended80.fprem(a, b, &e).value, Extended80.fprem1(a, b, &e).value, Extended80.extract(a, &e).significand, .fyl2x(x: a, y: b, &e),
+        .fyl2xp1(x: a, y: b, &e), .f2xm1(a, &e), .fpatan(y: a, x: b, &e), Extended80.fsin(a, &e).value, Extended80.fcos(a, &e).value,
+        Extended80.fptan(a, &e).value,
+        .from(PackedDecimal(low: generator.next(), high: UInt16(truncatingIfNeeded: generator.next()))),
+      ]
+      // An instruction stopped by an unmasked exception, or one that leaves its operand alone, may hand back what it was given.
+      #expect(results.allSatisfy { wellFormed($0) || $0 == a || $0 == b }, "\(a) \(b)")
+      #expect(e.flags.rawValue < 64)
+      _ = a.toInt64(&e)
+      _ = a.toPackedDecimal(&e)
+      _ = Binary32.from(a, &e)
+    }
+  }
 }
