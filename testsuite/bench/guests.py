@@ -34,18 +34,18 @@ class Stage:
     end: str
 
 
-def bare_guests(cache):
+def bare_names():
     for program in build.PROGRAMS:
         for bits in build.WORD_SIZES:
             yield f"{program}-{bits}"
 
 
 def all_names():
-    return [*bare_guests(None), *(f"debian-{name}" for name in DEBIAN)]
+    return [*bare_names(), *(f"debian-{name}" for name in DEBIAN)]
 
 
 def default_names():
-    return [*bare_guests(None), *(f"debian-{name}" for name in DEFAULT_DEBIAN)]
+    return [*bare_names(), *(f"debian-{name}" for name in DEFAULT_DEBIAN)]
 
 
 def stages(name):
