@@ -51,6 +51,18 @@ public struct Decoder: Sendable {
     }
   }
 
+  /// Turns an instruction that a processor model lacks into what that model makes of its bytes: `.invalid`
+  /// (#UD), or the instruction whose encoding it extended (LZCNT is BSR, PREFETCHW a NOP).
+  public func restrict(_ instruction: UnsafeMutablePointer<Instruction>, to features: FeatureSet) {
+    var row = instruction.pointee.row
+    while !features.contains(map.feature(row)) {
+      row = map.fallback(row)
+      instruction.pointee.row = row
+      instruction.pointee.mnemonic = map.mnemonic(row)
+      if row == 0 { return }
+    }
+  }
+
   /// Decodes from a copy padded with zeros.
   @inline(never)
   private func decodeNearEnd(
@@ -281,8 +293,8 @@ public struct Decoder: Sendable {
       if attributes.contains(.lengthIgnored) { vectorLength = 0 }
       i.pointee.vectorLength = vectorLength != 0 ? 32 : 16
       if attributes.contains(.vvvvUnused), context.vvvv != 0 {
+        i.pointee = Instruction()
         i.pointee.length = UInt8(truncatingIfNeeded: context.at)
-        i.pointee.row = 0
         return
       }
       if !long { context.vvvv &= 7 }

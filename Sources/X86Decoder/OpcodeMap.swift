@@ -38,6 +38,8 @@ public struct OpcodeMap: @unchecked Sendable {
   public func mnemonic(_ row: UInt16) -> Mnemonic { self.row(row).pointee.mnemonic }
   /// The feature that introduced the form; `.i8086` is always there.
   public func feature(_ row: UInt16) -> Feature { self.row(row).pointee.feature }
+  /// The row that applies on a processor without the feature of this one; 0 (#UD) for nearly all.
+  public func fallback(_ row: UInt16) -> UInt16 { self.row(row).pointee.fallback }
   public func attributes(_ row: UInt16) -> RowAttributes { self.row(row).pointee.attributes }
 
   /// Status flags the instruction reads, as bits of RFLAGS.

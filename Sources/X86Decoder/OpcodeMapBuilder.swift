@@ -375,24 +375,28 @@ struct OpcodeMapBuilder {
     }
     let selections = UnsafeMutablePointer<UInt16>.allocate(capacity: total)
     selections.initialize(repeating: 0, count: total)
-    for index in 1..<matches.count { fill(index, cells, selections) }
-
     let rowTable = UnsafeMutablePointer<OpcodeRow>.allocate(capacity: rows.count)
     rowTable.initialize(from: rows, count: rows.count)
+    for index in 1..<matches.count { fill(index, cells, selections, rowTable) }
     return OpcodeMap(
       cells: cells, selections: selections, rows: rowTable, prefixes: PrefixKind.table(), sizes: Self.sizeTable(),
       rowCount: rows.count)
   }
 
   /// Enters a row at every selector it matches.
-  private func fill(_ index: Int, _ cells: UnsafeMutablePointer<OpcodeMap.Cell>, _ selections: UnsafeMutablePointer<UInt16>) {
+  private func fill(
+    _ index: Int, _ cells: UnsafeMutablePointer<OpcodeMap.Cell>, _ selections: UnsafeMutablePointer<UInt16>,
+    _ rows: UnsafeMutablePointer<OpcodeRow>
+  ) {
     let match = matches[index]
     for opcode in match.opcode..<match.opcode + match.opcodeCount {
       let cell = cells[match.map << 8 | opcode]
       let span = Int(cell.mask) << Int(cell.shift)
       func enter(_ dimension: Int, _ selector: Int, _ allowed: Masks) {
         if dimension == Self.dimensions.count {
-          selections[Int(cell.base) + (selector >> Int(cell.shift)) & Int(cell.mask)] = UInt16(index)
+          let place = Int(cell.base) + (selector >> Int(cell.shift)) & Int(cell.mask)
+          if rows[index].attributes.contains(.fallback) { rows[index].fallback = selections[place] }
+          selections[place] = UInt16(index)
           return
         }
         let place = Self.dimensions[dimension]

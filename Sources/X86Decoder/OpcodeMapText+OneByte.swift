@@ -145,7 +145,7 @@ extension OpcodeMapText {
     8B                  | MOV             Gv,Ev         | i8086
     8C                  | MOV             Rv/Mw,Sw      | i8086
     8D                  | LEA             Gv,M          | i8086     | ------ | noaccess
-    8E                  | MOV             Sw,Ew         | i8086     | ------ | ends
+    8E                  | MOV             Sw,Ew         | i8086     | ------ | implicit ends
     8F /0               | POP             Ev            | i8086     | ------ | d64 stack
     # 90-9F
     90+r                | XCHG            Zv,rAX        | i8086
@@ -274,7 +274,7 @@ extension OpcodeMapText {
     E7                  | OUT             Ib,eAX        | i8086
     E8                  | CALL            Jz            | i8086     | ------ | f64 stack ends
     E9                  | JMP             Jz            | i8086     | ------ | f64 ends
-    EA                  | JMP_FAR         Ap            | i8086     | ------ | i64 ends
+    EA                  | JMP_FAR         Ap            | i8086     | ------ | i64 implicit ends
     EB                  | JMP             Jb            | i8086     | ------ | f64 ends
     EC                  | IN              AL,DX         | i8086
     ED                  | IN              eAX,DX        | i8086
@@ -313,7 +313,7 @@ extension OpcodeMapText {
     FF /2               | CALL            Ev            | i8086     | ------ | f64 stack ends
     FF /3               | CALL_FAR        Mp            | i8086     | ------ | stack ends
     FF /4               | JMP             Ev            | i8086     | ------ | f64 ends
-    FF /5               | JMP_FAR         Mp            | i8086     | ------ | ends
+    FF /5               | JMP_FAR         Mp            | i8086     | ------ | implicit ends
     FF /6               | PUSH            Ev            | i8086     | ------ | d64 stack
     """
 }

@@ -49,21 +49,21 @@ extension OpcodeMapText {
     0F 08               | INVD                          | i486      | ------ | cpl0
     0F 09               | WBINVD                        | i486      | ------ | cpl0
     0F 0B               | UD2                           | i8086     | ------ | ends
-    0F 0D               | NOP             Ev            | p6        | ------ | noaccess
-    0F 0D /0            | PREFETCH        Mb            | longMode  | ------ | noaccess
-    0F 0D /1            | PREFETCHW       Mb            | longMode  | ------ | noaccess
-    0F 0D /2            | PREFETCHWT1     Mb            | longMode  | ------ | noaccess
-    0F 0D /3            | PREFETCH        Mb            | longMode  | ------ | noaccess
-    0F 0D /4            | PREFETCH        Mb            | longMode  | ------ | noaccess
-    0F 0D /5            | PREFETCH        Mb            | longMode  | ------ | noaccess
-    0F 0D /6            | PREFETCH        Mb            | longMode  | ------ | noaccess
-    0F 0D /7            | PREFETCH        Mb            | longMode  | ------ | noaccess
+    0F 0D               | NOP             Ev            | longMode  | ------ | noaccess
+    0F 0D /0            | PREFETCH        Mb            | prefetchw | ------ | noaccess fallback
+    0F 0D /1            | PREFETCHW       Mb            | prefetchw | ------ | noaccess fallback
+    0F 0D /2            | PREFETCHWT1     Mb            | prefetchw | ------ | noaccess fallback
+    0F 0D /3            | PREFETCH        Mb            | prefetchw | ------ | noaccess fallback
+    0F 0D /4            | PREFETCH        Mb            | prefetchw | ------ | noaccess fallback
+    0F 0D /5            | PREFETCH        Mb            | prefetchw | ------ | noaccess fallback
+    0F 0D /6            | PREFETCH        Mb            | prefetchw | ------ | noaccess fallback
+    0F 0D /7            | PREFETCH        Mb            | prefetchw | ------ | noaccess fallback
     # 0F 18-0F 1F  prefetches and hint NOPs (ENDBR32, ENDBR64, RDSSP, CLDEMOTE and BND* are NOPs here)
     0F 18               | NOP             Ev            | p6        | ------ | noaccess
-    0F 18 /0            | PREFETCHNTA     Mb            | sse       | ------ | noaccess
-    0F 18 /1            | PREFETCHT0      Mb            | sse       | ------ | noaccess
-    0F 18 /2            | PREFETCHT1      Mb            | sse       | ------ | noaccess
-    0F 18 /3            | PREFETCHT2      Mb            | sse       | ------ | noaccess
+    0F 18 /0            | PREFETCHNTA     Mb            | sse       | ------ | noaccess fallback
+    0F 18 /1            | PREFETCHT0      Mb            | sse       | ------ | noaccess fallback
+    0F 18 /2            | PREFETCHT1      Mb            | sse       | ------ | noaccess fallback
+    0F 18 /3            | PREFETCHT2      Mb            | sse       | ------ | noaccess fallback
     0F 19               | NOP             Ev            | p6        | ------ | noaccess
     0F 1A               | NOP             Ev            | p6        | ------ | noaccess
     0F 1B               | NOP             Ev            | p6        | ------ | noaccess
@@ -145,7 +145,7 @@ extension OpcodeMapText {
     0F A5               | SHLD            Ev,Gv,CL      | i386      | ummumm
     0F A8               | PUSH            GS            | i386      | ------ | d64 stack
     0F A9               | POP             GS            | i386      | ------ | d64 stack ends
-    0F AA               | RSM                           | i386      | MMMMMM | ends
+    0F AA               | RSM                           | i386      | MMMMMM | implicit ends
     0F AB               | BTS             Ev,Gv         | i386      | ??-??M | lock
     0F AC               | SHRD            Ev,Gv,Ib      | i386      | ummumm
     0F AD               | SHRD            Ev,Gv,CL      | i386      | ummumm

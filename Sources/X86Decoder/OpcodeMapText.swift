@@ -36,7 +36,7 @@
 /// `ends` ends a basic block (transfers control, or may change how what follows is fetched, decoded or
 /// interrupted); `stack`, `string`, `implicit` accesses memory that no operand names; `noaccess` does not access the
 /// memory its operand names; `anymod` ModRM.mod is taken as 3; `rexb` not with REX.B (then it is XCHG);
-/// `fallback` without the feature it is the row without the prefix.
+/// `fallback` without the feature the row whose place it took applies (LZCNT is BSR, PREFETCHW a NOP).
 enum OpcodeMapText {
   static var all: [StaticString] { [oneByte, integer, x87, sse, avx0F, avx0F38] }
 }

@@ -22,7 +22,7 @@ public struct RowAttributes: OptionSet, Sendable {
   public static let implicitMemory = RowAttributes(rawValue: 1 << 7)
   /// Has a memory operand that is not accessed (LEA, NOP, INVLPG, PREFETCH).
   public static let noAccess = RowAttributes(rawValue: 1 << 8)
-  /// Without the feature the row without the mandatory prefix applies (LZCNT is BSR then).
+  /// Without the feature the row of `OpcodeMap.fallback` applies (LZCNT is BSR then).
   public static let fallback = RowAttributes(rawValue: 1 << 9)
   public static let invalid64 = RowAttributes(rawValue: 1 << 10)
   public static let only64 = RowAttributes(rawValue: 1 << 11)
@@ -88,5 +88,6 @@ struct OpcodeRow {
   /// Written for some operands.
   var maybeWritten: UInt8 = 0
   var undefined: UInt8 = 0
-  var reserved: UInt32 = 0
+  /// The row whose place a `.fallback` row took.
+  var fallback: UInt16 = 0
 }

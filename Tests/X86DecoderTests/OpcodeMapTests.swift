@@ -18,12 +18,13 @@ import X86Decoder
     var reached: Set<UInt16> = [0]
     let decoder = Decoder()
     var bytes = [UInt8](repeating: 0, count: 48)
+    // Every /digit in memory, with a SIB byte for the gathers, and every register form.
+    let modRMs = (0..<8).map { UInt8($0 << 3 | 4) } + (0xC0...0xFF).map { UInt8($0) }
     func visit(_ at: Int) {
-      // ModRM, with SIB bytes for gathers.
-      for modRM in 0...255 {
-        bytes[at] = UInt8(modRM)
+      for modRM in modRMs {
+        bytes[at] = modRM
         bytes[at + 1] = 0x20
-        for codeSize in CodeSize.allCases {
+        for codeSize in bytes[0] == 0xC4 ? [.bits64] : CodeSize.allCases {
           reached.insert(bytes.withUnsafeBytes { decoder.decode($0.baseAddress!, available: 48, codeSize: codeSize) }.row)
         }
       }
@@ -92,6 +93,25 @@ import X86Decoder
     #expect(map.feature(decode([0x0F, 0x44, 0xC1]).row) == .cmov)
     #expect(map.feature(decode([0xC4, 0xE2, 0x79, 0x18, 0xC1]).row) == .avx2)
     #expect(map.feature(decode([0xC4, 0xE2, 0x79, 0x18, 0x01]).row) == .avx)
+  }
+
+  @Test func modelsRestrict() {
+    let decoder = Decoder()
+    func mnemonic(_ bytes: [UInt8], _ features: FeatureSet) -> Mnemonic {
+      var instruction = decode(bytes)
+      decoder.restrict(&instruction, to: features)
+      #expect(map.mnemonic(instruction.row) == instruction.mnemonic)
+      return instruction.mnemonic
+    }
+    let lzcnt: [UInt8] = [0xF3, 0x0F, 0xBD, 0xC0]
+    #expect(mnemonic(lzcnt, [.i8086, .i386, .lzcnt]) == .LZCNT)
+    #expect(mnemonic(lzcnt, [.i8086, .i386]) == .BSR)
+    #expect(mnemonic([0xF3, 0x0F, 0xBC, 0xC0], [.i8086, .i386]) == .BSF)
+    #expect(mnemonic([0xF3, 0x0F, 0xB8, 0xC0], [.i8086, .i386]) == .invalid)
+    #expect(mnemonic([0x0F, 0x18, 0x08], [.i8086, .p6]) == .NOP)
+    #expect(mnemonic([0x0F, 0x18, 0x08], [.i8086]) == .invalid)
+    #expect(mnemonic([0x0F, 0x0D, 0x08], [.i8086, .longMode]) == .NOP)
+    #expect(mnemonic([0x01, 0xC0], []) == .invalid)
   }
 
   @Test func rowsOutOfRangeAreInvalid() {

@@ -79,7 +79,9 @@ struct DifferenceRule: Sendable {
       reason: "SIB base 101 with mod 00 is disp32 whatever REX.B says (SDM vol. 2A table 2-5), on silicon too; Zydis says R13D with address size 32."
     ) { what, ours, theirs, _ in
       what.hasSuffix("base") && ours.base == noRegister && ours.addressSize == 4 && ours.modRM & 0xC7 == 4
-        && theirs.operands.0.base & theirs.operands.1.base & theirs.operands.2.base == 13
+        && [theirs.operands.0, theirs.operands.1, theirs.operands.2, theirs.operands.3].contains {
+          Int($0.kind) == ORACLE_MEMORY && $0.base == 13
+        }
     },
   ]
 
