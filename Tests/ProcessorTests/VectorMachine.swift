@@ -1,10 +1,14 @@
 import Platform
 import SoftFloat
+import Testing
 import VectorOracle
 import X86
 import X86Decoder
 
 @testable import Processor
+
+/// All tests that share `VectorMachine` and the oracle, one after the other.
+@Suite(.serialized) enum VectorTests {}
 
 /// A processor in 64-bit mode without paging (which real ones do not have) whose RAM is the oracle's memory, at the same address.
 enum VectorMachine {
@@ -24,6 +28,8 @@ enum VectorMachine {
     let memory = PhysicalMemory(limit: 1 << 30)
     if let host = vector_oracle_memory() {
       memory.map(UnsafeMutableRawPointer(host), at: PhysicalAddress(VECTOR_MEMORY), size: UInt64(VECTOR_MEMORY_SIZE), writable: true)
+    } else {
+      memory.addMemory(at: PhysicalAddress(VECTOR_MEMORY), size: UInt64(VECTOR_MEMORY_SIZE))
     }
     let bus = Unmanaged.passRetained(NoBus())
     let environment = ProcessorEnvironment(
@@ -37,6 +43,7 @@ enum VectorMachine {
   static func load(_ cpu: CPU, _ state: VectorState) {
     let s = cpu.s
     s.pointee.codeSize = .bits64
+    s.pointee.cpl = 0
     s.pointee.protectedMode = true
     s.pointee.cr0 = CR0.PE | CR0.ET
     s.pointee.cr4 = CR4.OSXSAVE | CR4.OSFXSR | CR4.OSXMMEXCPT
