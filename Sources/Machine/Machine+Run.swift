@@ -179,6 +179,7 @@ public struct ExitCounts: Sendable {
   public internal(set) var stopRequested: UInt64 = 0
   public internal(set) var halted: UInt64 = 0
   public internal(set) var waitForSIPI: UInt64 = 0
+  public init() {}
 }
 
 extension VirtualCPU {

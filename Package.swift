@@ -1,0 +1,60 @@
+// swift-tools-version: 6.0
+import PackageDescription
+
+// Imports point downwards only: a module may depend on those above it in this list.
+let package = Package(
+  name: "xenolith",
+  products: [
+    .executable(name: "xenolith", targets: ["xenolith"]),
+    .library(name: "X86Decoder", targets: ["X86", "X86Decoder"]),
+    .library(name: "XenolithProcessor", targets: ["Platform", "Processor", "Interpreter"]),
+    .library(name: "XenolithMachine", targets: ["Devices", "Machine"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+  ],
+  targets: [
+    // The processor: no Foundation, threads or wall clock.
+    .target(name: "X86"),
+    .target(name: "X86Decoder", dependencies: ["X86"]),
+    .target(name: "SoftFloat"),
+    .target(name: "Platform"),
+    .target(name: "Processor", dependencies: ["Platform", "SoftFloat", "X86", "X86Decoder"]),
+    .target(
+      name: "Interpreter", dependencies: ["Platform", "Processor", "SoftFloat", "X86", "X86Decoder"],
+      exclude: ["Tools"]),
+
+    // The machine around it.
+    .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
+    .target(name: "Devices", dependencies: ["Platform"]),
+    .target(
+      name: "Machine",
+      dependencies: ["CZlib", "Devices", "Interpreter", "Platform", "Processor", "X86", "X86Decoder"]),
+
+    // The program.
+    .target(name: "Display", dependencies: ["CZlib", "Devices"]),
+    .target(
+      name: "Commands",
+      dependencies: [
+        "Devices", "Display", "Machine", "X86Decoder",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
+    .executableTarget(name: "xenolith", dependencies: ["Commands"]),
+
+    // What tests compare with: the host's processor, and Zydis where it is installed. Never linked into the program.
+    .target(name: "FloatOracle", path: "Tests/FloatOracle"),
+    .target(name: "HostOracle", path: "Tests/HostOracle"),
+    .target(name: "VectorOracle", path: "Tests/VectorOracle"),
+    .target(name: "ZydisOracle", path: "Tests/ZydisOracle"),
+
+    .testTarget(name: "X86DecoderTests", dependencies: ["X86", "X86Decoder", "ZydisOracle"]),
+    .testTarget(name: "SoftFloatTests", dependencies: ["FloatOracle", "SoftFloat"]),
+    .testTarget(
+      name: "ProcessorTests",
+      dependencies: ["HostOracle", "Platform", "Processor", "SoftFloat", "VectorOracle", "X86", "X86Decoder"]),
+    .testTarget(name: "DevicesTests", dependencies: ["Devices", "Platform"]),
+    .testTarget(name: "MachineTests", dependencies: ["Devices", "Machine", "Platform", "Processor", "X86"]),
+    .testTarget(name: "DisplayTests", dependencies: ["CZlib", "Devices", "Display"]),
+    .testTarget(name: "CommandsTests", dependencies: ["Commands", "Devices", "Machine"]),
+  ]
+)

@@ -1,0 +1,246 @@
+import Platform
+import Testing
+import X86
+@testable import Machine
+
+private func end(_ program: [UInt8], limit: UInt64 = 10_000_000) throws -> EndReason {
+  try Machine(.running(program)).run(host: BatchHost(), limits: .init(instructions: limit))
+}
+
+@Suite struct EndTests {
+  @Test func exitPort() throws { #expect(try end(Program.exit5) == .exitCode(5)) }
+
+  @Test func exitPortAsQEMU() throws {
+    var configuration = MachineConfiguration.running(Program.exit5)
+    configuration.debugExit = .init(port: 0xF4, isQEMUStyle: true)
+    #expect(try Machine(configuration).run(host: BatchHost()) == .exitCode(11))
+  }
+
+  @Test func softOff() throws { #expect(try end(Program.powerOff) == .powerOff) }
+
+  @Test func haltedForGood() throws {
+    for program in [Program.haltForGood, Program.haltWithoutTimers] {
+      guard case .haltedForGood(let why) = try end(program) else {
+        Issue.record("did not notice that nothing can happen any more")
+        return
+      }
+      #expect(!why.isEmpty)
+    }
+  }
+
+  @Test func tripleFaultIsExplained() throws {
+    guard case .tripleFault(let text) = try end(Program.tripleFault) else {
+      Issue.record("no triple fault")
+      return
+    }
+    #expect(text.contains("Triple fault on CPU 0") && text.contains("real mode") && text.contains("7c05"))
+  }
+
+  @Test func instructionLimitIsExact() throws {
+    let machine = try Machine(.running(Program.spin))
+    #expect(try machine.run(host: BatchHost(), limits: .init(instructions: 12_345)) == .instructionLimit)
+    #expect(machine.retired == 12_345 && machine.clock.now == 12_345)
+    #expect(try machine.run(host: BatchHost(), limits: .init(instructions: 2_000_001)) == .instructionLimit)
+    #expect(machine.retired == 2_000_001)
+  }
+
+  @Test func resetStartsAnewOrEnds() throws {
+    let once = try Machine(.running(Program.reset))
+    once.endsOnReset = true
+    #expect(try once.run(host: BatchHost()) == .reset)
+    let again = try Machine(.running(Program.reset))
+    #expect(try again.run(host: BatchHost(), limits: .init(instructions: 1000)) == .instructionLimit)
+  }
+}
+
+@Suite struct TimeTests {
+  @Test func idleTimeIsSkippedToTheTimer() throws {
+    let machine = try Machine(.running(Program.timer))
+    #expect(try machine.run(host: BatchHost(), limits: .init(instructions: 100_000)) == .exitCode(42))
+    #expect(machine.memory.read(0x500, size: 1) == 10)
+    // Ten periods of 1193 ticks at 1.193182 MHz.
+    #expect((9_990_000...10_020_000).contains(machine.clock.now))
+    #expect(machine.retired < 500)
+  }
+
+  @Test func timeStampCounterFollowsIdleTime() throws {
+    let machine = try Machine(.running(Program.timer))
+    _ = try machine.run(host: BatchHost())
+    machine.connections[0].resume()
+    #expect(machine.processors[0].cpu.s.pointee.tscOffset &+ machine.retired == machine.clock.now)
+  }
+
+  @Test func appointmentsAreKeptOnTheInstruction() throws {
+    let machine = try Machine(.running(Program.spin))
+    var seen: [UInt64] = []
+    for time in [5000, 100, 777] as [UInt64] { machine.schedule(at: time) { seen.append($0.retired) } }
+    _ = try machine.run(host: BatchHost(), limits: .init(instructions: 10_000))
+    #expect(seen == [100, 777, 5000])
+  }
+
+  @Test func aSleepingHostPacesAnIdleGuest() throws {
+    final class Sleeper: MachineHost {
+      var time: UInt64 = 0
+      var slept: UInt64 = 0
+      func wallTime() -> UInt64 { time }
+      func service(_ machine: Machine, mayWait: UInt64) -> [InputEvent] {
+        time += mayWait
+        slept += mayWait
+        return []
+      }
+      var isInteractive: Bool { true }
+      var isInterrupted: Bool { false }
+    }
+    let host = Sleeper()
+    #expect(try Machine(.running(Program.timer)).run(host: host) == .exitCode(42))
+    // Ten idle milliseconds; less than one interval of service may be left over.
+    #expect(host.slept >= 5_000_000 && host.slept <= 11_000_000)
+  }
+}
+
+@Suite struct ProcessorsTests {
+  @Test func startUpIPIsReachEveryProcessor() throws {
+    let machine = try Machine(.running(Program.processors, processors: 4))
+    #expect(try machine.run(host: BatchHost(), limits: .init(instructions: 1_000_000)) == .exitCode(9))
+    #expect(machine.processors.allSatisfy { $0.retired > 0 })
+    // Turns are on one time line.
+    #expect(machine.clock.now == machine.retired)
+  }
+
+  @Test func turnsAreDeterministic() throws {
+    let hashes = try (0..<2).map { _ in
+      let machine = try Machine(.running(Program.processors, processors: 4))
+      _ = try machine.run(host: BatchHost())
+      return SaveState.hash(machine)
+    }
+    #expect(hashes[0] == hashes[1])
+  }
+}
+
+@Suite struct SaveStateTests {
+  @Test(arguments: [0, 1, 17, 60, 200] as [UInt64]) func runGoesOnAsIfNothingHadHappened(at instruction: UInt64) throws {
+    let straight = try Machine(.running(Program.timer))
+    #expect(try straight.run(host: BatchHost()) == .exitCode(42))
+
+    let first = try Machine(.running(Program.timer))
+    _ = try first.run(host: BatchHost(), limits: .init(instructions: instruction))
+    let bytes = SaveState.save(first)
+    #expect(SaveState.save(first) == bytes)
+    let second = try Machine(.running(Program.spin))
+    try SaveState.restore(second, from: bytes, name: "s")
+    #expect(SaveState.hash(second) == SaveState.hash(first))
+    #expect(try second.run(host: BatchHost()) == .exitCode(42))
+    #expect(SaveState.hash(second) == SaveState.hash(straight))
+  }
+
+  @Test func severalProcessorsKeepTheirTurns() throws {
+    let straight = try Machine(.running(Program.processors, processors: 4))
+    _ = try straight.run(host: BatchHost())
+    let first = try Machine(.running(Program.processors, processors: 4))
+    _ = try first.run(host: BatchHost(), limits: .init(instructions: 25))
+    let second = try Machine(.running(Program.spin, processors: 4))
+    try SaveState.restore(second, from: SaveState.save(first), name: "s")
+    #expect(try second.run(host: BatchHost()) == .exitCode(9))
+    #expect(SaveState.hash(second) == SaveState.hash(straight))
+  }
+
+  @Test func configurationTravelsWithTheState() throws {
+    let machine = try Machine(.running(Program.timer, processors: 2))
+    let bytes = SaveState.save(machine)
+    let found = try SaveState.configuration(of: bytes, name: "s")
+    #expect(found.memory == 4 << 20 && found.processors == 2 && found.debugExit?.port == 0xF4)
+    let other = try Machine(.running(Program.timer))
+    #expect(sentence { () throws(MachineError) in try SaveState.restore(other, from: bytes, name: "s") }?
+      .contains("another configuration") == true)
+  }
+
+  @Test func damagedStatesAreSentences() throws {
+    let machine = try Machine(.running(Program.timer))
+    let bytes = SaveState.save(machine)
+    var seed: UInt64 = 7
+    for round in 0..<60 {
+      seed = seed &* 6364136223846793005 &+ 1442695040888963407
+      var damaged = bytes
+      if round < 20 {
+        damaged.removeLast(1 + Int(seed >> 33) % (bytes.count - 1))
+      } else {
+        damaged[Int(seed >> 33) % bytes.count] ^= UInt8(truncatingIfNeeded: seed >> 16) | 1
+      }
+      // A flip that keeps everything decodable is allowed to pass; none may trap.
+      _ = sentence { () throws(MachineError) in try SaveState.restore(machine, from: damaged, name: "s") }
+    }
+    #expect(sentence { () throws(MachineError) in try SaveState.restore(machine, from: [1, 2, 3], name: "s") }?
+      .hasPrefix("s cannot be restored") == true)
+  }
+}
+
+/// Types text at moments that only its own clock knows.
+private final class Typist: MachineHost {
+  private var time: UInt64 = 0
+  private var texts: [String]
+  init(_ texts: [String]) { self.texts = texts }
+  func wallTime() -> UInt64 {
+    time += 1_300_000
+    return time
+  }
+  func service(_ machine: Machine, mayWait: UInt64) -> [InputEvent] {
+    texts.isEmpty ? [] : [.serial(port: 0, bytes: Array(texts.removeFirst().utf8))]
+  }
+  var isInteractive: Bool { true }
+  var isInterrupted: Bool { false }
+}
+
+@Suite struct InputLogTests {
+  @Test func replayRepeatsTheRunExactly() throws {
+    var printed: [UInt8] = []
+    let machine = try Machine(.running(Program.echo))
+    machine.keepsInputLog = true
+    machine.onSerialOutput = { port, byte in if port == 0 { printed.append(byte) } }
+    #expect(try machine.run(host: Typist(["he", "llo", "q"]), limits: .init(instructions: 50_000_000)) == .exitCode(1))
+    #expect(String(decoding: printed, as: UTF8.self) == "helloq")
+    #expect(machine.input.records.map(\.number) == [0, 1, 2])
+
+    let log = InputLog.encode(machine.input.records)
+    let again = try Machine(.running(Program.echo))
+    again.replay(try InputLog.decode(log))
+    #expect(try again.run(host: BatchHost(), limits: .init(instructions: 50_000_000)) == .exitCode(1))
+    #expect(again.memory.read(0x500, size: 4) == machine.memory.read(0x500, size: 4))
+    #expect(SaveState.hash(again) == SaveState.hash(machine))
+  }
+
+  @Test func everyEventSurvivesTheFile() throws {
+    let events: [InputEvent] = [
+      .serial(port: 3, bytes: [0, 255]), .key(.pause, isPressed: true), .mouse(dx: -5, dy: 7, wheel: -1, buttons: 3), .powerButton,
+    ]
+    let records = events.enumerated().map { InputRecord(number: UInt64($0), time: UInt64($0) * 1000, event: $1) }
+    let bytes = InputLog.encode(records)
+    #expect(try InputLog.decode(bytes) == records)
+    for length in 0..<bytes.count {
+      #expect(throws: StateError.self) { try InputLog.decode(Array(bytes[..<length])) }
+    }
+  }
+}
+
+@Suite struct ConfigurationTests {
+  @Test func impossibleMachinesAreRefused() {
+    func refusal(_ change: (inout MachineConfiguration) -> Void) -> String? {
+      var configuration = MachineConfiguration.running(Program.spin)
+      change(&configuration)
+      return sentence { () throws(MachineError) in _ = try Machine(configuration) }
+    }
+    #expect(refusal { $0.memory = 4096 }?.contains("memory") == true)
+    #expect(refusal { $0.memory = (4 << 20) + 1 } != nil)
+    #expect(refusal { $0.processors = 0 } != nil)
+    #expect(refusal { $0.processors = 1000 } != nil)
+    #expect(refusal { $0.serialPorts = 9 } != nil)
+    #expect(refusal { _ in } == nil)
+  }
+
+  @Test func processorsAreChosenByName() throws {
+    #expect(try CPUSelection("x86-64-v2,-pcid").model.features.contains(.pcid) == false)
+    #expect(try CPUSelection("x86-64-v2,+AVX").model.features.contains(.avx))
+    for bad in ["", "z80", "x86-64-v2,avx", "x86-64-v2,+nothing"] {
+      #expect(throws: MachineError.self) { try CPUSelection(bad) }
+    }
+  }
+}
