@@ -149,6 +149,18 @@ extension VectorTests {
       #expect(cpu.words(Self.memory, 2) == [5, 6])
     }
 
+    /// MASKMOVDQU with FS as its segment.
+    @Test func maskedStoreHeedsSegmentOverride() {
+      cpu.setWords(Self.memory, [0, 0, 0, 0])
+      cpu.s.pointee.fs.base = 16
+      defer { cpu.s.pointee.fs.base = 0 }
+      cpu.s.pointee.rdi = Self.memory
+      cpu.vector(0).pointee = Vector256(0x0807_0605_0403_0201, 0x1817_1615_1413_1211)
+      cpu.vector(1).pointee = Vector256(0x80, 1 << 63)
+      #expect(run([0x64, 0x66, 0x0F, 0xF7, 0xC1]) == nil)
+      #expect(cpu.words(Self.memory, 4) == [0, 0, 1, 0x18 << 56])
+    }
+
     // MARK: Registers that do not exist outside 64-bit mode
 
     @Test func zeroAllOutside64BitMode() {

@@ -10,6 +10,10 @@ extension VectorTests {
   struct VectorInstructionTests {
     /// Cases for each combination of opcode map, opcode, prefix, VEX.W and VEX.L that is an instruction.
     static let repetitions = 12
+    /// Opcodes whose ModRM.reg chooses among several instructions get more.
+    private static func repetitions(map: UInt8, opcode: UInt8) -> Int {
+      map == 1 && (opcode == 0xAE || (0x71...0x73).contains(opcode)) ? repetitions * 8 : repetitions
+    }
 
     /// ModRM, displacement and immediate: a register, or memory at RSI or RDI; for gathers with a vector index.
     private static func tail(_ random: inout VectorRandom, vsib: Bool) -> [UInt8] {
@@ -52,7 +56,7 @@ extension VectorTests {
         // Escapes to the other maps.
         if map == 1, opcode == 0x38 || opcode == 0x3A { continue }
         for prefix in [nil, 0x66, 0xF3, 0xF2] as [UInt8?] {
-          for _ in 0..<Self.repetitions * 2 {
+          for _ in 0..<Self.repetitions(map: map, opcode: opcode) * 2 {
             var bytes: [UInt8] = prefix.map { [$0] } ?? []
             let tail = Self.tail(&comparison.random, vsib: false)
             if comparison.random.oneIn(2) {
@@ -80,7 +84,7 @@ extension VectorTests {
       let comparison = VectorComparison(seed: 100 + UInt64(map))
       for opcode in UInt8.min...UInt8.max {
         for control in UInt8(0)..<16 {
-          for _ in 0..<Self.repetitions {
+          for _ in 0..<Self.repetitions(map: map, opcode: opcode) {
             let vsib = map == 2 && opcode & 0xFC == 0x90
             let tail = Self.tail(&comparison.random, vsib: vsib)
             let register = tail[0] & 0xC0 == 0xC0

@@ -16,17 +16,26 @@ extension CPU {
     var outputBit: Bool { immediate & 64 != 0 }
     var count: Int { words ? 8 : 16 }
 
-    @inline(__always) func element(_ v: Vector256, _ n: Int) -> Int32 {
-      if words { return signed ? Int32(v.lane(n, as: Int16.self)) : Int32(v.lane(n, as: UInt16.self)) }
-      return signed ? Int32(v.lane(n, as: Int8.self)) : Int32(v.lane(n, as: UInt8.self))
+    /// All elements, widened so that one comparison serves all kinds.
+    @inline(__always) func elements(_ v: Vector256) -> Elements {
+      var result = Elements(repeating: 0)
+      switch immediate & 3 {
+      case 0: for n in 0..<16 { result[n] = Int32(v.lane(n, as: UInt8.self)) }
+      case 1: for n in 0..<8 { result[n] = Int32(v.lane(n, as: UInt16.self)) }
+      case 2: for n in 0..<16 { result[n] = Int32(v.lane(n, as: Int8.self)) }
+      default: for n in 0..<8 { result[n] = Int32(v.lane(n, as: Int16.self)) }
+      }
+      return result
     }
 
     /// Elements before the first zero.
-    func implicitLength(_ v: Vector256) -> Int {
-      for n in 0..<count where element(v, n) == 0 { return n }
+    @inline(__always) func implicitLength(_ v: borrowing Elements) -> Int {
+      for n in 0..<count where v[n] == 0 { return n }
       return count
     }
   }
+
+  private typealias Elements = InlineArray<16, Int32>
 
   /// The explicit length in RAX or RDX: its absolute value, saturated.
   private func explicitLength(_ i: borrowing Instruction, _ value: UInt64, _ count: Int) -> Int {
@@ -36,31 +45,38 @@ extension CPU {
 
   /// IntRes1: what the aggregation says of each element of the second source, with invalid elements overridden
   /// (SDM vol. 2B table 4-7).
-  private func aggregate(_ control: StringControl, _ a: Vector256, _ lengthA: Int, _ b: Vector256, _ lengthB: Int) -> UInt32 {
+  @inline(__always)
+  private func aggregate(_ control: StringControl, _ a: borrowing Elements, _ lengthA: Int, _ b: borrowing Elements, _ lengthB: Int) -> UInt32 {
     var result: UInt32 = 0
     let count = control.count
     switch control.aggregation {
     case 0:
       for j in 0..<lengthB {
-        for k in 0..<lengthA where control.element(a, k) == control.element(b, j) { result |= 1 &<< UInt32(j) }
+        let x = b[j]
+        for k in 0..<lengthA where a[k] == x { result |= 1 &<< UInt32(j) }
       }
     case 1:
       for j in 0..<lengthB {
-        let x = control.element(b, j)
-        for k in stride(from: 0, to: lengthA &- 1, by: 2) where control.element(a, k) <= x && x <= control.element(a, k &+ 1) {
-          result |= 1 &<< UInt32(j)
+        let x = b[j]
+        for k in stride(from: 0, to: lengthA &- 1, by: 2) where a[k] <= x {
+          if x <= a[k &+ 1] { result |= 1 &<< UInt32(j) }
         }
       }
     case 2:
       for j in 0..<count {
         let (validA, validB) = (j < lengthA, j < lengthB)
-        if validA && validB ? control.element(a, j) == control.element(b, j) : validA == validB { result |= 1 &<< UInt32(j) }
+        let equal = a[j] == b[j]
+        if validA && validB ? equal : validA == validB { result |= 1 &<< UInt32(j) }
       }
     default:
       for j in 0..<count {
         var matches = true
-        for k in 0..<min(lengthA, count &- j) where j &+ k >= lengthB || control.element(a, k) != control.element(b, j &+ k) {
-          matches = false
+        for k in 0..<min(lengthA, count &- j) {
+          let equal = a[k] == b[j &+ k]
+          if j &+ k >= lengthB || !equal {
+            matches = false
+            break
+          }
         }
         if matches { result |= 1 &<< UInt32(j) }
       }
@@ -71,9 +87,9 @@ extension CPU {
   /// IntRes2 with the flags set; the caller makes an index or a mask of it.
   private func compareStrings(_ i: borrowing Instruction, explicit: Bool) throws(Fault) -> (StringControl, UInt32) {
     try checkVector(i)
-    let a = vector(i.op0.register).pointee
-    let b = try source(i, i.op1, aligned: false)
+    let second = try source(i, i.op1, aligned: false)
     let control = StringControl(immediate: i.immediate & 0xFF)
+    let (a, b) = (control.elements(vector(i.op0.register).pointee), control.elements(second))
     let count = control.count
     let lengthA = explicit ? explicitLength(i, s.pointee.rax, count) : control.implicitLength(a)
     let lengthB = explicit ? explicitLength(i, s.pointee.rdx, count) : control.implicitLength(b)
