@@ -101,6 +101,13 @@ extension CPU {
           return
         }
         event = next
+        // Benign exceptions can follow each other without end (#AC for the stack of #AC's own handler). A processor hangs then; here the
+        // instruction begins again, so that whoever counts instructions can step in.
+        if depth >= 16 {
+          s.pointee.deliveringVector = 0
+          s.pointee.nextRIP = s.pointee.rip
+          return
+        }
       }
     }
   }

@@ -383,3 +383,31 @@ import X86Decoder
     #expect(m.s.pointee.interruptShadow == m.s.pointee.retired && m.s.pointee.shadowIsMovSS)
   }
 }
+
+/// Guests that would stop a processor for good.
+@Suite struct SystemEndlessFaultTests {
+  typealias Machine = SystemTestMachine
+
+  @Test func alignmentCheckOfItsOwnHandlerEnds() {
+    // A ring-3 handler of #AC on a misaligned stack: delivering #AC raises #AC.
+    let m = Machine()
+    m.enterProtected(cpl: 3)
+    m.setGate(17, Machine.gate(selector: Machine.code3, offset: 0x5_0000, access: 0xEE))
+    m.s.pointee.cr0 |= CR0.AM
+    m.s.pointee.systemFlags |= RFLAGS.AC
+    m.cpu.updateMode()
+    m.s.pointee.rsp = 0x6_0001
+    let before = m.s.pointee.retired
+    #expect(m.run(0x50) == .fault(17, 0))  // PUSH EAX
+    #expect(m.s.pointee.rip == 0x9000 && m.s.pointee.activity == .running)
+    #expect(m.s.pointee.retired > before, "time passes")
+  }
+
+  @Test func aHandlerThatFaultsAtOnceTakesTime() {
+    let m = Machine()
+    m.enterReal()
+    let before = m.s.pointee.retired
+    for _ in 0..<10 { m.run(0x0F, 0x0B) }
+    #expect(m.s.pointee.retired == before + 10)
+  }
+}
