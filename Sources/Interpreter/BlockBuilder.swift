@@ -99,20 +99,21 @@ struct BlockBuilder {
     return first
   }
 
-  /// Marks (by `handler` −2) the instructions whose flags nobody reads: a later instruction of the block overwrites all of them before
+  /// Marks (by `handler` −2) the instructions whose flags nobody reads: later instructions of the block overwrite them before
   /// one reads them, accesses memory (it may fault), or leaves the block.
   private func findDeadFlags(_ slots: UnsafeMutablePointer<Slot>, _ count: Int) {
-    var dead = false
+    let all: UInt32 = 0x8D5
+    var live = all
     for k in stride(from: count - 1, through: 0, by: -1) {
       let row = slots[k].instruction.row
       let map = decoder.map
-      let written = map.flagsModified(row) == 0x8D5
-      if written, map.flagsTested(row) == 0, dead { slots[k].handler = -2 }
-      if slots[k].crossesPage || map.touchesMemory(row) && usesMemory(slots[k].instruction) || map.endsBlock(row)
-        || map.flagsTested(row) != 0 || !isPlain(slots[k].instruction) {
-        dead = false
-      } else if written {
-        dead = true
+      if slots[k].crossesPage { continue }
+      let maybeWritten = map.flagsMaybeModified(row)
+      if maybeWritten != 0, maybeWritten & live == 0 { slots[k].handler = -2 }
+      if usesMemory(slots[k].instruction) || map.endsBlock(row) || !isPlain(slots[k].instruction) {
+        live = all
+      } else {
+        live = (live & ~map.flagsModified(row)) | map.flagsTested(row)
       }
     }
   }
@@ -127,7 +128,7 @@ struct BlockBuilder {
     switch i.mnemonic {
     case .MOV: return i.op0.kind == .general && (i.op1.kind == .general || i.op1.kind == .immediate)
     case .ADD, .OR, .AND, .SUB, .XOR, .CMP, .TEST, .INC, .DEC, .NEG, .NOT, .LEA, .MOVZX, .MOVSX, .MOVSXD, .SHL, .SHR, .SAR,
-         .ROL, .ROR, .IMUL, .CBW, .CWDE, .CDQE, .CWD, .CDQ, .CQO, .BSWAP, .NOP, .RORX, .SHLX, .SHRX, .SARX, .SHLD, .SHRD:
+         .ROL, .ROR, .ADC, .SBB, .IMUL, .CBW, .CWDE, .CDQE, .CWD, .CDQ, .CQO, .BSWAP, .NOP, .RORX, .SHLX, .SHRX, .SARX, .SHLD, .SHRD:
       return true
     default: return false
     }

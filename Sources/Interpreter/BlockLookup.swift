@@ -51,7 +51,7 @@ enum BlockLookup {
     if !isWithinLimit(cpu) { throw .generalProtection() }
     let linear = Fetch.linear(cpu, s.pointee.rip)
     let physical = try Fetch.translate(cpu, linear)
-    let word = cpu.environment.memory.pageWord(physical)
+    let word = cpu.pageWord(physical)
     if word & PhysicalMemory.PageBits.readable == 0 { return nil }
     let cache = cpu.codeCache
     cache.reserve(room)
@@ -59,6 +59,7 @@ enum BlockLookup {
     let entry = s.pointee.codeTLB + CodeTLB.index(linear)
     entry.pointee.tag = (linear & ~0xFFF) | UInt64(s.pointee.modeKey)
     entry.pointee.page = page
+    entry.pointee.stamp = s.pointee.jumpStamp &>> 1
     s.pointee.codeBias = (linear & ~0xFFF) &- base(cpu)
     if let op = page.pointee.find(linear & 0xFFF) { return op }
     guard let host = UnsafeRawPointer(bitPattern: word & ~PhysicalMemory.PageBits.mask) else { return nil }
@@ -72,7 +73,7 @@ enum BlockLookup {
     let first = 4096 &- (linear & 0xFFF)
     if first >= length { return }
     let physical = try Fetch.translate(cpu, Fetch.linear(cpu, cpu.s.pointee.rip &+ first))
-    if cpu.environment.memory.pageWord(physical) & PhysicalMemory.PageBits.readable == 0 { return }
+    if cpu.pageWord(physical) & PhysicalMemory.PageBits.readable == 0 { return }
     _ = cpu.codeCache.makePage(physical &>> 12, key: cpu.codeKey)
     cpu.codeCache.mark(physical &>> 12, offset: 0, length: length &- first)
   }

@@ -15,7 +15,7 @@ enum Outside {
     cpu.s.pointee.flagResult = fr
     cpu.s.pointee.flagAux = fa
     let decoded = UnsafePointer<DecodedInstruction>(bitPattern: op.pointee.link).unsafelyUnwrapped
-    guard let next = run(cpu, op, n, decoded) else { return }
+    guard let next = run(cpu, op, n, decoded, isLast: false) else { return }
     return handler(of: next)(cpu, next, cpu.s.pointee.budget, cpu.s.pointee.flagResult, cpu.s.pointee.flagAux)
   }
 
@@ -41,7 +41,7 @@ enum Outside {
     synchronise(cpu, op, n)
     do {
       var decoded = DecodedInstruction(instruction: try Fetch.instruction(cpu), stamp: 0)
-      return run(cpu, op, n, &decoded)
+      return run(cpu, op, n, &decoded, isLast: false)
     } catch {
       return deliver(cpu, error)
     }
@@ -74,7 +74,7 @@ enum Outside {
   /// Executes the instruction at `op`. Returns the operation to go on with, with budget and flags in memory, or nil to leave the chain.
   @inline(never)
   private static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int,
-                          _ decoded: UnsafePointer<DecodedInstruction>, isLast: Bool = false) -> OperationPointer? {
+                          _ decoded: UnsafePointer<DecodedInstruction>, isLast: Bool) -> OperationPointer? {
     synchronise(cpu, op, n)
     let s = cpu.s
     s.pointee.nextRIP = (s.pointee.rip &+ UInt64(decoded.pointee.instruction.length)) & s.pointee.ripMask

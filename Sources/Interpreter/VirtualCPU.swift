@@ -49,9 +49,9 @@ public final class VirtualCPU {
   public var retired: UInt64 { cpu.s.pointee.retired }
 
   public var a20Enabled: Bool {
-    get { environment.a20Mask & (1 << 20) != 0 }
+    get { cpu.s.pointee.a20Mask & (1 << 20) != 0 }
     set {
-      environment.a20Mask = newValue ? ~0 : ~(1 << 20)
+      cpu.s.pointee.a20Mask = newValue ? ~0 : ~(1 << 20)
       cpu.flushTLB(keepGlobal: false)
     }
   }
@@ -186,4 +186,9 @@ extension VirtualCPU: ProcessorSignals {
     cpu.s.pointee.sipiPending = UInt16(vector) + 1
     cpu.s.pointee.exitRequest |= ExitRequest.event
   }
+}
+
+extension VirtualCPU {
+  public func save(to writer: inout StateWriter) { cpu.save(to: &writer) }
+  public func restore(from reader: inout StateReader) throws(StateError) { try cpu.restore(from: &reader) }
 }

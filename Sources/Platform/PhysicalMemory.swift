@@ -22,6 +22,8 @@ public final class PhysicalMemory {
     public static let writable: UInt = 2
     /// The page holds code that a processor has decoded: writers must tell `onCodeWrite`.
     public static let code: UInt = 4
+    /// Some TLB may hold a writable entry for the page.
+    public static let cachedForWriting: UInt = 8
     public static let mask: UInt = 0xFFF
   }
 
@@ -42,10 +44,10 @@ public final class PhysicalMemory {
   /// Word for each page frame; index is the physical page number below `pageCount`.
   public let pageTable: UnsafeMutablePointer<UInt>
   public let pageCount: UInt64
-  public private(set) var blocks: [Block] = []
+  @exclusivity(unchecked) public private(set) var blocks: [Block] = []
   /// Told before a device or loader writes to a page that holds decoded code.
-  public var onCodeWrite: ((_ address: UInt64, _ size: Int) -> Void)?
-  private var ranges: [Range] = []
+  @exclusivity(unchecked) public var onCodeWrite: ((_ address: UInt64, _ size: Int) -> Void)?
+  @exclusivity(unchecked) private var ranges: [Range] = []
   private var mappings: [(UnsafeMutableRawPointer, Int)] = []
 
   /// - Parameter limit: first physical address that the map does not describe (at most 2^46).

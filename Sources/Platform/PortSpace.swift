@@ -14,8 +14,8 @@ public final class PortSpace {
     var handler: any PortHandler
   }
 
-  private var claims: [Claim] = []
-  private var index = [UInt8](repeating: 0xFF, count: 65536)
+  @exclusivity(unchecked) private var claims: [Claim] = []
+  @exclusivity(unchecked) private var index = [UInt8](repeating: 0xFF, count: 65536)
 
   public init() {}
 

@@ -65,32 +65,34 @@ public struct CodeKey: Equatable {
 /// full arena drops everything. Dropping changes every processor's jump stamp, which makes all cached jumps between pages stale at once.
 public final class CodeCache {
   public let memory: PhysicalMemory
-  private var processors: [CPU] = []
+  @exclusivity(unchecked) private var processors: [CPU] = []
 
   /// First `CodePage` of a physical page as an address, by page number; allocated lazily by the host.
   private let pages: UnsafeMutablePointer<UInt>
-  /// Granules of 64 bytes of each page that hold decoded bytes, and writes that missed them; by page number.
-  private var marks: [UInt64: PageMarks] = [:]
-
-  private struct PageMarks {
-    var granules: UInt64 = 0
-    var quietWrites: UInt32 = 0
-  }
+  /// By page number: granules of 64 bytes that hold decoded bytes, and writes that missed them.
+  private let granules: UnsafeMutablePointer<UInt64>
+  private let quietWrites: UnsafeMutablePointer<UInt32>
+  /// Pages that were ever marked, and which those are.
+  @exclusivity(unchecked) private var markedPages: [UInt64] = []
+  private let wasMarked: UnsafeMutablePointer<Bool>
 
   /// Arena of 32-byte slots, in chunks.
   public static let chunkSlots = 32768
   public static let maximumChunks = 40
-  private var chunks: [OperationPointer] = []
-  private var chunk = 0
-  private var slot = 0
+  @exclusivity(unchecked) private var chunks: [OperationPointer] = []
+  @exclusivity(unchecked) private var chunk = 0
+  @exclusivity(unchecked) private var slot = 0
   /// Goes up when all operations were dropped; who holds operation pointers over a look-up compares it.
-  public private(set) var epoch: UInt64 = 0
+  @exclusivity(unchecked) public private(set) var epoch: UInt64 = 0
 
-  public private(set) var blocksDecoded: UInt64 = 0
+  @exclusivity(unchecked) public private(set) var blocksDecoded: UInt64 = 0
 
   public init(memory: PhysicalMemory) {
     self.memory = memory
     pages = memory.reserveTable(of: UInt.self)
+    granules = memory.reserveTable(of: UInt64.self)
+    quietWrites = memory.reserveTable(of: UInt32.self)
+    wasMarked = memory.reserveTable(of: Bool.self)
     memory.onCodeWrite = { [unowned self] address, size in _ = noteWrite(address, size: size) }
   }
 
@@ -118,10 +120,18 @@ public final class CodeCache {
     if let p = page(physicalPage, key: key) { return p }
     let first = UnsafeMutablePointer<CodePage>(bitPattern: pages[Int(physicalPage)])
     if first == nil {
-      marks[physicalPage] = PageMarks()
-      let word = memory.pageTable[Int(physicalPage)]
-      memory.pageTable[Int(physicalPage)] = word | PhysicalMemory.PageBits.code
-      for cpu in processors { cpu.protect(hostPage: word & ~PhysicalMemory.PageBits.mask) }
+      let n = Int(physicalPage)
+      if !wasMarked[n] {
+        wasMarked[n] = true
+        markedPages.append(physicalPage)
+      }
+      granules[n] = 0
+      quietWrites[n] = 0
+      let word = memory.pageTable[n]
+      memory.pageTable[n] = (word | PhysicalMemory.PageBits.code) & ~PhysicalMemory.PageBits.cachedForWriting
+      if word & PhysicalMemory.PageBits.cachedForWriting != 0 {
+        for cpu in processors { cpu.protect(hostPage: word & ~PhysicalMemory.PageBits.mask) }
+      }
     }
     let p = UnsafeMutablePointer<CodePage>.allocate(capacity: 1)
     let table = UnsafeMutablePointer<UInt64>.allocate(capacity: 32)
@@ -143,27 +153,26 @@ public final class CodeCache {
     let first = offset &>> 6
     let last = min((offset &+ max(length, 1) &- 1) &>> 6, 63)
     let bits = (~0 &>> (63 &- (last &- first))) &<< first
-    marks[physicalPage, default: PageMarks()].granules |= bits
+    granules[Int(physicalPage)] |= bits
   }
 
   /// A write of `size` bytes is about to happen on a page marked as code; it does not cross the page.
   /// Returns true if decoded code was dropped.
   public func noteWrite(_ address: UInt64, size: Int) -> Bool {
     let page = address &>> 12
-    guard var m = marks[page] else { return false }
+    let n = Int(page)
+    if pages[n] == 0 { return false }
     let first = (address & 0xFFF) &>> 6
     let last = min(((address & 0xFFF) &+ UInt64(size) &- 1) &>> 6, 63)
     let bits: UInt64 = (~0 &>> (63 &- (last &- first))) &<< first
-    if m.granules & bits == 0 {
+    let isCode = granules[n] & bits != 0
+    if !isCode {
       // Data beside code. After many such writes the page is taken for data, so that it gets a fast TLB entry again.
-      m.quietWrites &+= 1
-      if m.quietWrites < 512 {
-        marks[page] = m
-        return false
-      }
+      quietWrites[n] &+= 1
+      if quietWrites[n] < 512 { return false }
     }
     drop(page)
-    return m.granules & bits != 0
+    return isCode
   }
 
   /// Forgets all code decoded from a physical page.
@@ -173,7 +182,7 @@ public final class CodeCache {
   }
 
   public func dropAll() {
-    for page in marks.keys { release(page) }
+    for page in markedPages where pages[Int(page)] != 0 { release(page) }
     chunk = 0
     slot = 0
     epoch &+= 1
@@ -188,7 +197,6 @@ public final class CodeCache {
       page.deallocate()
     }
     pages[Int(physicalPage)] = 0
-    marks[physicalPage] = nil
     memory.pageTable[Int(physicalPage)] &= ~PhysicalMemory.PageBits.code
   }
 

@@ -9,6 +9,12 @@ extension CPU {
   /// - Throws: the exception it raises; nothing else has changed then, and the instruction can be restarted.
   @inline(never)
   public func execute(_ i: borrowing Instruction) throws(Fault) {
+    // x87, MMX and vector instructions stand behind all others in the list of mnemonics.
+    if i.mnemonic.rawValue >= Mnemonic.EMMS.rawValue {
+      _ = try executeVector(i)
+      return
+    }
+    if i.mnemonic.rawValue >= Mnemonic.F2XM1.rawValue { return try executeX87(i) }
     switch i.mnemonic {
     case .invalid: throw .undefined
     case .truncated, .tooLong: throw .generalProtection()

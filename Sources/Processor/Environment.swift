@@ -23,8 +23,6 @@ public final class ProcessorEnvironment {
   public let model: CPUModel
   public let codeCache: CodeCache
   public unowned(unsafe) var bus: any ProcessorBus
-  /// Physical address lines: A20 masked off means bit 20 reads as zero.
-  public var a20Mask: UInt64 = ~0
   /// The last events delivered, for explanations.
   public let faultLog = FaultLog()
 

@@ -8,13 +8,15 @@ extension CPU {
   public static func make(_ environment: ProcessorEnvironment, index: UInt32) -> CPU {
     let tlbs = TLBSet()
     let codeTLB = UnsafeMutablePointer<CodeTLBEntry>.allocate(capacity: CodeTLB.entries)
-    codeTLB.initialize(repeating: CodeTLBEntry(tag: CodeTLB.invalid, page: nil), count: CodeTLB.entries)
+    codeTLB.initialize(repeating: CodeTLBEntry(tag: CodeTLB.invalid, page: nil, stamp: 0), count: CodeTLB.entries)
     let jumpCache = UnsafeMutablePointer<JumpCacheEntry>.allocate(capacity: JumpCache.entries)
     jumpCache.initialize(repeating: JumpCacheEntry(rip: 0, stamp: 0, operation: 0, codeBias: 0), count: JumpCache.entries)
     let raw = UnsafeMutableRawPointer.allocate(byteCount: MemoryLayout<CPUState>.size, alignment: 64)
     let s = raw.bindMemory(to: CPUState.self, capacity: 1)
     s.initialize(to: CPUState(tlb: tlbs.base(TLBSet.supervisor), jumpCache: UnsafeMutableRawPointer(jumpCache), codeTLB: codeTLB,
-                              index: index, tlbSet: tlbs, environment: Unmanaged.passRetained(environment)))
+                              index: index, pageTable: environment.memory.pageTable, pageCount: environment.memory.pageCount,
+                              reservedAddressBits: (~0 &<< UInt64(environment.model.physicalAddressBits)) & 0x000F_FFFF_FFFF_FFFF,
+                              hasGigabytePages: environment.model.features.contains(.page1GB), tlbSet: tlbs, environment: Unmanaged.passRetained(environment)))
     return CPU(s)
   }
 

@@ -65,12 +65,12 @@ extension CPU {
     // The supervisor TLB serves explicit accesses while RFLAGS.AC is clear, and implicit ones, which AC does not concern.
     let page = try translate(linear, access, user: tlb == TLBSet.user || tlb == TLBSet.none,
                              implicit: tlb == TLBSet.supervisor)
-    let environment = environment
     let physical = page.physical
-    let word = environment.memory.pageWord(physical)
+    let word = pageWord(physical)
     if word & PhysicalMemory.PageBits.readable != 0, tlb != TLBSet.none, !isWatched(page: linear & ~0xFFF) {
       let writable = page.writableNow && word & PhysicalMemory.PageBits.writable != 0
         && word & PhysicalMemory.PageBits.code == 0
+      if writable { s.pointee.pageTable[Int(physical &>> 12)] = word | PhysicalMemory.PageBits.cachedForWriting }
       tlbs.fill(tlb, page: linear & ~0xFFF, host: word & ~PhysicalMemory.PageBits.mask,
                 writable: writable, global: page.global)
     }
@@ -169,9 +169,23 @@ extension CPU {
 
   // MARK: Physical accesses
 
-  func readPhysical(_ address: UInt64, _ size: Int) -> UInt64 {
-    let environment = environment
-    if let p = environment.memory.host(address) {
+  /// Word of the physical page table; 0 where there is no memory.
+  @inline(__always)
+  public func pageWord(_ address: UInt64) -> UInt {
+    let page = address &>> 12
+    return page < s.pointee.pageCount ? s.pointee.pageTable[Int(truncatingIfNeeded: page)] : 0
+  }
+
+  /// Host address of a byte of a page of memory.
+  @inline(__always)
+  func hostByte(_ word: UInt, _ address: UInt64) -> UnsafeMutableRawPointer {
+    UnsafeMutableRawPointer(bitPattern: (word & ~PhysicalMemory.PageBits.mask) &+ UInt(address & 0xFFF)).unsafelyUnwrapped
+  }
+
+  public func readPhysical(_ address: UInt64, _ size: Int) -> UInt64 {
+    let word = pageWord(address)
+    if word & PhysicalMemory.PageBits.readable != 0 {
+      let p = hostByte(word, address)
       switch size {
       case 1: return UInt64(p.load(as: UInt8.self))
       case 2: return UInt64(p.loadUnaligned(as: UInt16.self))
@@ -184,13 +198,12 @@ extension CPU {
   }
 
   func writePhysical(_ address: UInt64, _ value: UInt64, _ size: Int) {
-    let environment = environment
-    let word = environment.memory.pageWord(address)
+    let word = pageWord(address)
     if word & PhysicalMemory.PageBits.writable != 0 {
       if word & PhysicalMemory.PageBits.code != 0, environment.codeCache.noteWrite(address, size: size) {
         s.pointee.exitRequest |= ExitRequest.codeChanged
       }
-      let p = UnsafeMutableRawPointer(bitPattern: (word & ~PhysicalMemory.PageBits.mask) &+ UInt(address & 0xFFF))!
+      let p = hostByte(word, address)
       switch size {
       case 1: p.storeBytes(of: UInt8(truncatingIfNeeded: value), as: UInt8.self)
       case 2: p.storeBytes(of: UInt16(truncatingIfNeeded: value), as: UInt16.self)

@@ -79,7 +79,7 @@ extension CPU {
     let state = s
     if state.pointee.cr0 & CR0.PG == 0 {
       var t = PageTranslation()
-      t.physical = linear & environment.a20Mask
+      t.physical = linear & s.pointee.a20Mask
       t.sizeBits = 32
       return t
     }
@@ -92,7 +92,7 @@ extension CPU {
   /// Where a linear address leads, without access checks, without accessed and dirty bits; nil where it is not mapped.
   public func translateForDebugger(_ linear: UInt64) -> UInt64? {
     let cr0 = s.pointee.cr0, cr4 = s.pointee.cr4
-    let mask = environment.a20Mask
+    let mask = s.pointee.a20Mask
     if cr0 & CR0.PG == 0 { return linear & mask }
     if cr4 & CR4.PAE == 0 {
       let pde = readEntry32((s.pointee.cr3 & 0xFFFF_F000) | ((linear &>> 20) & 0xFFC))
@@ -122,25 +122,31 @@ extension CPU {
 
   @inline(__always)
   private func readEntry64(_ address: UInt64) -> UInt64 {
-    let memory = environment.memory
-    let physical = address & environment.a20Mask
-    if let host = memory.host(physical) { return UInt64(littleEndian: host.load(as: UInt64.self)) }
-    return memory.read(physical, size: 8)
+    let physical = address & s.pointee.a20Mask
+    let word = pageWord(physical)
+    if word != 0 { return UInt64(littleEndian: hostByte(word, physical).load(as: UInt64.self)) }
+    return environment.memory.read(physical, size: 8)
   }
 
   @inline(__always)
   private func readEntry32(_ address: UInt64) -> UInt64 {
-    let memory = environment.memory
-    let physical = address & environment.a20Mask
-    if let host = memory.host(physical) { return UInt64(UInt32(littleEndian: host.load(as: UInt32.self))) }
-    return memory.read(physical, size: 4) & 0xFFFF_FFFF
+    let physical = address & s.pointee.a20Mask
+    let word = pageWord(physical)
+    if word != 0 { return UInt64(UInt32(littleEndian: hostByte(word, physical).load(as: UInt32.self))) }
+    return environment.memory.read(physical, size: 4) & 0xFFFF_FFFF
   }
 
   /// Accessed and dirty live in the low byte of an entry of either size.
   @inline(never)
   private func setEntryBits(_ address: UInt64, _ bits: UInt64) {
+    let physical = address & s.pointee.a20Mask
+    let word = pageWord(physical)
+    if word & (PhysicalMemory.PageBits.writable | PhysicalMemory.PageBits.code) == PhysicalMemory.PageBits.writable {
+      let host = hostByte(word, physical)
+      host.storeBytes(of: host.load(as: UInt8.self) | UInt8(truncatingIfNeeded: bits), as: UInt8.self)
+      return
+    }
     let memory = environment.memory
-    let physical = address & environment.a20Mask
     let old = memory.read(physical, size: 1)
     memory.write(physical, old | bits, size: 1)
   }
@@ -166,8 +172,7 @@ extension CPU {
   /// PAE and longer: entries of 8 bytes.
   private func translateLong(_ linear: UInt64, _ access: Access, user: Bool, implicit: Bool) throws(Fault) -> PageTranslation {
     let long = s.pointee.longMode
-    let model = environment.model
-    var reservedAlways = (~0 &<< UInt64(model.physicalAddressBits)) & 0x000F_FFFF_FFFF_FFFF
+    var reservedAlways = s.pointee.reservedAddressBits
     // In PAE paging the bits that 4-level paging leaves to software are reserved (SDM vol. 3A table 5-10).
     if !long { reservedAlways |= 0x7FF0_0000_0000_0000 }
     if s.pointee.efer & EFER.NXE == 0 { reservedAlways |= Entry.noExecute }
@@ -193,7 +198,7 @@ extension CPU {
       case 21:
         leaf = entry & Entry.large != 0
         if leaf { reserved |= 0x001F_E000 }
-      case 30 where model.features.contains(.page1GB):
+      case 30 where s.pointee.hasGigabytePages:
         leaf = entry & Entry.large != 0
         if leaf { reserved |= 0x3FFF_E000 }
       default:
@@ -222,7 +227,7 @@ extension CPU {
     if write, entry & Entry.dirty == 0 { setEntryBits(entries[depth &- 1], Entry.accessed | Entry.dirty) }
     if !write, entry & Entry.dirty == 0 { t.writableNow = false }
     let offset: UInt64 = (1 &<< shift) &- 1
-    t.physical = ((entry & Entry.address & ~offset) | (linear & offset)) & environment.a20Mask
+    t.physical = ((entry & Entry.address & ~offset) | (linear & offset)) & s.pointee.a20Mask
     t.global = entry & Entry.global != 0 && s.pointee.cr4 & CR4.PGE != 0
     t.sizeBits = UInt8(truncatingIfNeeded: shift)
     if shift != 12 { s.pointee.largePages.insert(linear, isGigabyte: shift == 30) }
@@ -256,7 +261,7 @@ extension CPU {
       if access == .write { setEntryBits(entryAddress, Entry.dirty) } else { t.writableNow = false }
     }
     let physical = large ? largePageBase(pde) | (linear & 0x3F_FFFF) : (entry & 0xFFFF_F000) | (linear & 0xFFF)
-    t.physical = physical & environment.a20Mask
+    t.physical = physical & s.pointee.a20Mask
     t.global = entry & Entry.global != 0 && s.pointee.cr4 & CR4.PGE != 0
     t.sizeBits = large ? 22 : 12
     if large { s.pointee.largePages.insert(linear, isGigabyte: false) }

@@ -241,6 +241,15 @@ public struct CPUState {
 
   /// Where the TLBs may hold parts of pages larger than 4 KiB.
   public var largePages = LargePageFilter()
+  /// The machine's physical page table (`PhysicalMemory.pageTable`) and its length, here to be reached without a reference.
+  public var pageTable: UnsafeMutablePointer<UInt>
+  public var pageCount: UInt64
+  /// Physical address lines: with A20 masked off, bit 20 reads as zero.
+  public var a20Mask: UInt64 = ~0
+  /// From the CPU model: address bits that must be zero in paging-structure entries, and whether 1 GiB pages exist.
+  public var reservedAddressBits: UInt64
+  public var hasGigabytePages: Bool
+
   /// All TLBs of this processor; `tlb` points to the current one.
   public var tlbSet: TLBSet
 

@@ -62,7 +62,7 @@ public struct TLBSet {
     logged.deallocate()
   }
 
-  func base(_ tlb: Int) -> UnsafeMutableRawPointer { memory + tlb * DataTLB.bytes }
+  public func base(_ tlb: Int) -> UnsafeMutableRawPointer { memory + tlb * DataTLB.bytes }
 
   @inline(__always)
   func invalidate(_ tlb: Int, _ offset: Int) {

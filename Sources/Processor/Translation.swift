@@ -7,6 +7,14 @@ public struct CodeTLBEntry {
   /// Linear page address with the mode key in its low bits; `CodeTLB.invalid` when empty.
   public var tag: UInt64
   public var page: UnsafeMutablePointer<CodePage>?
+  /// Jump stamp (without its bit for CPL 3) under which the entry was made.
+  public var stamp: UInt64
+
+  public init(tag: UInt64, page: UnsafeMutablePointer<CodePage>?, stamp: UInt64) {
+    self.tag = tag
+    self.page = page
+    self.stamp = stamp
+  }
 }
 
 public enum CodeTLB {
@@ -49,7 +57,6 @@ extension CPU {
   public func flushTLB(keepGlobal: Bool) {
     tlbs.flush(keepGlobal: keepGlobal)
     s.pointee.stackSpan = 0
-    clearCodeTLB()
     changeJumpStamp()
   }
 
@@ -57,7 +64,6 @@ extension CPU {
   public func invalidatePage(_ linear: UInt64) {
     tlbs.drop(page: linear)
     s.pointee.stackSpan = 0
-    s.pointee.codeTLB[CodeTLB.index(linear)].tag = CodeTLB.invalid
     changeJumpStamp()
   }
 
@@ -78,21 +84,14 @@ extension CPU {
     selectTLB()
   }
 
-  /// Makes every entry of the jump caches stale.
+  /// Makes every entry of the jump caches and of the code TLB stale.
   public func changeJumpStamp() {
     s.pointee.jumpStamp &+= 2
     s.pointee.exitRequest |= ExitRequest.codeChanged
   }
 
-  func clearCodeTLB() {
-    for i in 0..<CodeTLB.entries { s.pointee.codeTLB[i].tag = CodeTLB.invalid }
-  }
-
   /// Decoded code was dropped somewhere.
-  func forgetCode() {
-    clearCodeTLB()
-    changeJumpStamp()
-  }
+  func forgetCode() { changeJumpStamp() }
 
   /// A page of memory now holds decoded code: stores to it must be noticed.
   func protect(hostPage: UInt) {
@@ -104,7 +103,9 @@ extension CPU {
   @inlinable @inline(__always)
   public func codePage(linear: UInt64) -> UnsafeMutablePointer<CodePage>? {
     let entry = s.pointee.codeTLB + CodeTLB.index(linear)
-    if entry.pointee.tag != (linear & ~0xFFF) | UInt64(s.pointee.modeKey) { return nil }
+    if entry.pointee.tag != (linear & ~0xFFF) | UInt64(s.pointee.modeKey) || entry.pointee.stamp != s.pointee.jumpStamp &>> 1 {
+      return nil
+    }
     return entry.pointee.page
   }
 
