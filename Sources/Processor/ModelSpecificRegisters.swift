@@ -171,26 +171,6 @@ extension CPU {
     }
   }
 
-  /// Memory types as firmware leaves them: write-back everywhere but in the range of devices below 4 GiB. For boots without firmware;
-  /// Linux takes disabled MTRRs for a reason to do without the PAT.
-  /// - Parameter deviceBase: first physical address below 4 GiB that is not RAM; a power of two (or a sum of few).
-  public func setFirmwareMemoryTypes(deviceBase: UInt64) {
-    if !has(.mtrr) { return }
-    s.pointee.mtrrDefType = 0xC06
-    for n in 0..<11 { s.pointee.msr.mtrrFixed[n] = n == 0 || n == 1 ? 0x0606_0606_0606_0606 : n == 2 ? 0 : 0x0505_0505_0505_0505 }
-    let addressMask: UInt64 = (1 &<< UInt64(environment.model.physicalAddressBits)) &- 1
-    var base = deviceBase & 0xFFFF_F000
-    var n = 0
-    while base != 0, base < 1 << 32, n < 16 {
-      // The largest aligned block that fits.
-      let size = base & (0 &- base)
-      s.pointee.msr.mtrrVariable[n] = base
-      s.pointee.msr.mtrrVariable[n + 1] = (addressMask & ~(size &- 1)) | 0x800
-      base += size
-      n += 2
-    }
-  }
-
   private func canonical(_ value: UInt64) throws(Fault) -> UInt64 {
     if has(.longMode), !isCanonical(value) { throw .generalProtection() }
     return value

@@ -417,17 +417,6 @@ import X86Decoder
     #expect(user.run(0x0F, 0x32) == .fault(13, 0))
   }
 
-  @Test func firmwareMemoryTypes() {
-    let m = Machine()
-    m.cpu.setFirmwareMemoryTypes(deviceBase: 0xE000_0000)
-    #expect(m.cpu.readMSR(MSR.mtrrDefaultType) == 0xC06)
-    #expect(m.cpu.readMSR(0x200) == 0xE000_0000 && m.cpu.readMSR(0x201) == 0xFF_E000_0800)
-    let n = Machine()
-    n.cpu.setFirmwareMemoryTypes(deviceBase: 0xA000_0000)
-    #expect(n.cpu.readMSR(0x200) == 0xA000_0000 && n.cpu.readMSR(0x202) == 0xC000_0000)
-    #expect(n.cpu.readMSR(0x203) == 0xFF_C000_0800)
-  }
-
   // MARK: CPUID
 
   @Test func defaultModelIsNotAffectedByAnything() {
