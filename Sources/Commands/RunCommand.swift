@@ -64,9 +64,9 @@ struct BootOptions: ParsableArguments {
   var kernel: String?
   @Option(help: "Initial RAM disk.")
   var initrd: String?
-  @Option(help: "Kernel command line.")
+  @Option(parsing: .unconditional, help: "Kernel command line.")
   var append: String?
-  @Option(parsing: .singleValue, help: ArgumentHelp("Multiboot module with its arguments; repeats.", valueName: "F ARGS"))
+  @Option(parsing: .unconditionalSingleValue, help: ArgumentHelp("Multiboot module with its arguments; repeats.", valueName: "F ARGS"))
   var module: [String] = []
   @Option(parsing: .singleValue, help: ArgumentHelp("Puts a file at a physical address; repeats.", valueName: "F@ADDRESS"))
   var load: [String] = []

@@ -117,6 +117,7 @@ public final class Machine {
       return
     }
     board.setUpWithoutFirmware()
+    for processor in processors { ChipsetSetup.setMemoryTypes(processor.cpu, model: configuration.cpu.model) }
     let memory = BootMemory(self.memory, layout: layout)
     let entry = try BootLoader.load(
       configuration.boot, into: memory, longMode: configuration.cpu.model.features.contains(.longMode),

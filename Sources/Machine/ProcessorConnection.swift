@@ -110,9 +110,13 @@ final class ProcessorConnection: ProcessorBus, ProcessorSignals {
 
   // MARK: ProcessorSignals
 
-  /// A signal may make this processor runnable while another one runs: that one's turn ends, so that the wait is short.
+  /// A signal may make this processor runnable while another one runs: that one's turn ends, so that the wait is short, and
+  /// so that an INIT has happened when the start-up message comes.
   private func wake() {
-    if let running = machine.running, running !== processor { running.requestStop() }
+    if let running = machine.running, running !== processor {
+      machine.turnLeft = 0
+      running.requestStop()
+    }
   }
 
   func setInterruptRequest(_ level: Bool) {

@@ -126,7 +126,7 @@ struct ACPITables {
     b.put(port(PowerPorts.reset, bits: 8, access: 1))
     b.put(PowerPorts.resetValue)
     b.put([0, 0, 0] as [UInt8])
-    b.put(facs)
+    b.put(UInt64(0))  // X_FIRMWARE_CTRL: the 32-bit field says it
     b.put(dsdt)
     b.put(port(UInt64(PowerPorts.event), bits: 32, access: 2))
     b.put(port(0, bits: 0, access: 0))
