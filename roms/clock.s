@@ -12,7 +12,7 @@ BITS 32
 show_date:
   pushal
   SAY "Clock: "
-  # While register A bit 7 is set an update is near: then the registers may be caught halfway. Not for ever, as it may be absent.
+  # While bit 7 of register A is set, an update is near and the registers may be caught halfway (MC146818, "Update Cycle").
   movl $0x10000, %ecx
 1:
   movb $0x0A, %al
@@ -44,10 +44,10 @@ show_date:
 command_time:
   call show_date
   SAY "The 8254's channel 0 counts 1193182 times a second and interrupts every 65536.\n"
-  SAY "It has interrupted "
+  SAY "Interrupts so far: "
   movl ticks, %eax
   DECIMAL %eax
-  SAY " times: this ROM has run for about "
+  SAY ". This ROM has run for about "
   # 65536 / 1193182 s = 54.925 ms a tick
   movl $54925, %ecx
   mull %ecx
@@ -57,7 +57,7 @@ command_time:
   divl %ecx
   DECIMAL %eax
 1:
-  SAY " s. Its count is now "
+  SAY " s. The count is now "
   xorb %al, %al                           # latch channel 0 (8254 datasheet, "Counter Latch Command")
   outb %al, $(PIT + 3)
   inb $PIT, %al

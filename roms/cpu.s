@@ -215,8 +215,8 @@ command_cpu:
   DECIMAL %ecx
   SAY ", stepping "
   DECIMAL %edx
-  SAY ", highest leaf "
-  HEX last_leaf
+  SAY ", leaves to "
+  HEX last_leaf, 2
   SAY ".\nFeatures:"
   movl cpu_features, %eax
   movl $names_1d, %esi

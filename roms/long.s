@@ -34,8 +34,8 @@ command_long:
 1:
   pushal
   cli
-  SAY "64-bit mode needs PAE paging with four levels. The tables are built, then: CR4.PAE,\n"
-  SAY "CR3, EFER.LME, CR0.PG, and a jump to a code segment whose descriptor has the L bit.\n"
+  SAY "64-bit mode needs paging with four levels of tables. They are built, and then:\n"
+  SAY "CR4.PAE, CR3, EFER.LME, CR0.PG, and a jump to a code segment with the L bit.\n"
   call build_long_tables
   call build_long_idt
   .arch i586

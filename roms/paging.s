@@ -90,8 +90,8 @@ command_paging:
   SAY " and a page table at "
   movl $PAGE_TABLE, %eax
   HEX %eax
-  SAY " map the first 4 MiB\nto themselves, page by page, with some exceptions. CR3 gets the directory's address\n"
-  SAY "and CR0 bit 31 (PG) turns it on.\n"
+  SAY " map the first 4 MiB\nto themselves, page by page, with some exceptions. CR3 gets the address of the\n"
+  SAY "directory, and CR0 bit 31 (PG) turns paging on.\n"
   movl $0x600DF00D, ABSENT_PAGE + 8       # put there while there is no paging
   call build_page_tables
   call paging_on
@@ -149,9 +149,9 @@ command_paging:
   call report_fault32
   jmp 3f
 2:
-  SAY ": a 386 has no CR0.WP\n   and lets ring 0 write everywhere.\n"
+  SAY ", and may: a 386\n   has no CR0.WP and lets ring 0 write everywhere.\n"
 3:
-  SAY "Error code bits: 0 the page was present, 1 it was a write, 2 it came from ring 3.\n"
+  SAY "Error code: bit 0 the page was present, 1 it was a write, 2 it was ring 3.\n"
   call paging_off
   SAY "Paging is off again.\n"
   sti

@@ -61,15 +61,16 @@ command_off:
   ret
 
 command_halt:
-  SAY "Interrupts are off and the processor halts: nothing but a reset or an NMI can\nwake it.\n"
+  SAY "Interrupts are off and the processor halts: only a reset or an NMI can wake it.\n"
   cli
 1:
   hlt
   jmp 1b
 
 command_triple:
-  SAY "The IDT gets a limit of 0 and a breakpoint follows: it cannot be delivered, nor can\n"
-  SAY "the double fault of that. The processor shuts down; on a PC the board resets it.\n"
+  SAY "The IDT gets a limit of 0 and a breakpoint follows: it cannot be delivered, nor\n"
+  SAY "can the double fault of that. The processor shuts down; on a PC, the board\n"
+  SAY "resets it.\n"
 triple_fault:
   lidtl no_idt
   int3

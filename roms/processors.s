@@ -23,8 +23,8 @@ command_smp:
   movl APIC + 0x20, %eax
   shrl $24, %eax
   DECIMAL %eax
-  SAY ". The others wait for a start-up interrupt: its\n"
-  SAY "vector is the number of the page where they begin, in real mode.\n"
+  SAY ". The others wait for a start-up\n"
+  SAY "interrupt: its vector is the number of the page where they begin, in real mode.\n"
   cld
   movl $startup, %esi
   movl $STARTUP_PAGE, %edi

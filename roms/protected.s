@@ -18,11 +18,11 @@ command_protected:
   SAY ", DS = "
   movl %ds, %eax
   HEX %eax, 4
-  SAY ".\nA segment register holds a selector: an index into a table of descriptors. The GDT\n"
-  SAY "is now at "
+  SAY ".\nA segment register holds a selector: an index into a table of descriptors.\n"
+  SAY "The GDT is at "
   sgdtl table_register
   HEX table_register+2
-  SAY " in this ROM; CS's descriptor there is "
+  SAY "; the descriptor of CS there is "
   movl table_register+2, %ebx
   HEX %ss:CODE32+4(%ebx)
   SAY " "
@@ -49,7 +49,7 @@ command_protected:
   movl $DATA32, %eax
   movl %eax, %fs
 
-  SAY "2. Selector 0123 is beyond the limit of the GDT. Loading it, error code = selector:\n"
+  SAY "2. Selector 0123 is beyond the limit of the GDT. Loading it (error: selector):\n"
   movl $0x0123, %eax
   EXPECT_FAULT 1f
   movl %eax, %fs
@@ -65,7 +65,7 @@ command_protected:
 1:
   call report_fault32
 
-  SAY "4. INT 80 has no gate: the IDT ends before. Error code = vector * 8 + 2 (IDT):\n"
+  SAY "4. INT 80 has no gate, the IDT ends before it (error: vector * 8 + 2):\n"
   EXPECT_FAULT 1f
   int $0x80
 1:

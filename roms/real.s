@@ -15,8 +15,8 @@ COMMAND 50, real, command_real, "real mode: segments, INT, divide error, A20, ti
 BITS 32
 command_real:
   HEADING "Real mode"
-  SAY "Every x86 processor starts here: 16-bit segments, no protection, interrupt vectors at\n"
-  SAY "address 0. This shell runs in protected mode: it clears CR0.PE for a while.\n"
+  SAY "Every x86 processor starts here: 16-bit segments, no protection, interrupt\n"
+  SAY "vectors at address 0. This shell, in protected mode, clears CR0.PE for a while.\n"
   movl $real_demonstration, %eax
   call call_real
   SAY "CR0.PE is set again: back in protected mode.\n"
@@ -58,8 +58,8 @@ real_segments:
   movw $0x1000, %ax
   movw %ax, %es
   movzbl %es:0x2345, %ebx
-  SAY "1. An address is segment * 16 + offset. 58 was written to 1234:0005; at 1000:2345, the\n"
-  SAY "   same byte 12345, we read "
+  SAY "1. An address is segment * 16 + offset. 58 was written to 1234:0005; at\n"
+  SAY "   1000:2345, which is the same byte 12345, we read "
   HEX %ebx, 2
   SAY ".\n"
   ret
@@ -107,7 +107,7 @@ real_caught_division:
   HEX 2(%bp), 4
   cmpw $(real_division - ROM_BASE), 2(%bp)
   jne 1f
-  SAY ", the DIV itself: a fault, so it could be tried again"
+  SAY ", the DIV: a fault, it could be tried again"
 1:
   SAY ".\n"
   movw $(real_after_division - ROM_BASE), 2(%bp)
@@ -115,7 +115,7 @@ real_caught_division:
   iretw
 
 real_limit:
-  SAY "4. A word at offset FFFF would end beyond the segment: vector 13 (since the 80286).\n"
+  SAY "4. A word at offset FFFF would end beyond the segment: vector 13 since the 286.\n"
   VECTOR 13, real_caught_limit
   xorl %ecx, %ecx
   movw $0xFFFF, %bx
@@ -123,7 +123,7 @@ real_limit:
 real_after_limit:
   testl %ecx, %ecx
   jnz 1f
-  SAY "   Not caught: this processor (an emulator, then) does not check the limit.\n"
+  SAY "   Not caught: this processor, an emulator then, does not check the limit.\n"
   ret
 1:
   SAY "   Caught.\n"
@@ -155,7 +155,7 @@ real_a20:
   HEX %ebx, 4
   SAY ". With address line 20 held low FFFF:0510 reads "
   HEX %ecx, 4
-  SAY ", the same\n   word; with the line open it reads "
+  SAY ",\n   the same word; with the line open it reads "
   HEX %edx, 4
   SAY ", from address 100500.\n"
   ret

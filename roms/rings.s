@@ -44,8 +44,8 @@ command_rings:
   pushal
   cli
   HEADING "Ring 3"
-  SAY "A program that must not harm the system runs in ring 3. It gets segments of its own\n"
-  SAY "with privilege 3 and pages with the U/S bit; all others belong to ring 0.\n"
+  SAY "A program that must not harm the system runs in ring 3. It gets segments of\n"
+  SAY "privilege 3 and pages with the U/S bit; all others belong to ring 0.\n"
   call load_demonstration_gdt
   call build_page_tables
 
@@ -133,8 +133,8 @@ user_program:
   USER_SAY "1. In ring 3: CS = "
   movl %cs, %edi
   USER_HEX %edi, 4
-  USER_SAY ", its two lowest bits are the ring. These words were printed by\n"
-  USER_SAY "   INT 30, through a gate that ring 3 may use, to ring 0 with its own stack.\n"
+  USER_SAY ", and its two lowest bits are the ring. These words were\n"
+  USER_SAY "   printed by INT 30: through a gate open to ring 3, to ring 0 and its stack.\n"
 
   USER_SAY "2. CLI, for a program without the right to stop interrupts:\n"
   USER_EXPECT 1f
@@ -154,19 +154,19 @@ user_program:
 1:
   USER_REPORT
 
-  USER_SAY "5. Reading a page of ring 0 (error code bit 2: from ring 3):\n"
+  USER_SAY "5. Reading a page of ring 0 (error bit 2: from ring 3):\n"
   USER_EXPECT 1f
   movl SECRET_PAGE, %eax
 1:
   USER_REPORT
 
-  USER_SAY "6. A call gate with two parameters: 6 * 7 = "
+  USER_SAY "6. A call gate with two parameters: 6 * 7 is "
   pushl $7
   pushl $6
   lcall $CALL_GATE, $0
   movl %edx, %edi
   USER_HEX %eax, 2
-  USER_SAY " hexadecimal, multiplied under CS = "
+  USER_SAY " hex, done with CS = "
   USER_HEX %edi, 4
   USER_SAY ".\n"
   int $LEAVE_VECTOR

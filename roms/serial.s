@@ -148,7 +148,7 @@ receive_soon:
 .global show_serial
 show_serial:
   pushal
-  SAY "Serial ports: "
+  SAY "Serial ports:"
   movl $serial_ports, %esi
   movl $1, %ebx
 1:

@@ -72,9 +72,9 @@ obey:
   call skip_spaces
   jmp *8(%ebx)
 8:
-  SAY "There is no command '"
+  SAY "No command '"
   call put_string32
-  SAY "'. Type 'help' for a list.\n"
+  SAY "'.\nType 'help' for a list.\n"
 9:
   ret
 

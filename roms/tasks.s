@@ -22,8 +22,9 @@ command_tasks:
   pushal
   cli
   HEADING "Tasks"
-  SAY "A task state segment (TSS) holds every register of a task that does not run. A far\n"
-  SAY "call to its selector saves all registers in one TSS and loads them from another.\n"
+  SAY "A task state segment (TSS) holds every register of a task that does not run.\n"
+  SAY "A far call to its selector saves all registers in one TSS and loads them from\n"
+  SAY "another.\n"
   call load_demonstration_gdt
   movl $other_tss, %edi
   movl $other_task, %eax
@@ -57,8 +58,8 @@ command_tasks:
   HEX %eax, 2
   SAY ": not busy.\n"
 
-  SAY "2. Gate 13 of the IDT is marked absent and gate 8 becomes a task gate. Then we load a\n"
-  SAY "   bad selector: #GP cannot be delivered, which is a double fault.\n"
+  SAY "2. Gate 13 of the IDT is marked absent and gate 8 becomes a task gate. Then we\n"
+  SAY "   load a bad selector: #GP cannot be delivered, which is a double fault.\n"
   movb $0x0E, idt + 13 * 8 + 5
   pushl idt + 8 * 8
   pushl idt + 8 * 8 + 4
@@ -71,6 +72,8 @@ after_double_fault:
   popl idt + 8 * 8
   movb $0x8E, idt + 13 * 8 + 5
   SAY "   The fault task changed EIP in our TSS and returned: we go on.\n"
+  # Every switch sets CR0.TS, so that the next x87 instruction traps and its registers can be switched too.
+  clts
   call load_rom_gdt
   sti
   popal
@@ -121,7 +124,7 @@ other_task:
 fault_task:
   addl $4, %esp
   COLOUR BRIGHT
-  SAY "    => vector 8, #DF double fault, in task "
+  SAY "  => vector 8, #DF double fault, in task "
   strw %ax
   movzwl %ax, %eax
   HEX %eax, 4
