@@ -156,7 +156,8 @@ public final class VirtualCPU {
       }
     }
     if request & ExitRequest.stop != 0 { return .stopRequested }
-    return nil
+    // Delivering an event may have ended in a triple fault.
+    return s.pointee.activity == .shutdown ? .shutdown : nil
   }
 
   /// Makes `run` return after the current instruction.

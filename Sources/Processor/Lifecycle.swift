@@ -105,6 +105,7 @@ extension CPU {
       p.pointee.mtrrDefType = 0
       p.pointee.specCtrl = 0
       p.pointee.xss = 0
+      p.pointee.msr = ModelSpecificState()
       if p.pointee.index != 0 { p.pointee.activity = .waitForSIPI }
     }
     updateMode()

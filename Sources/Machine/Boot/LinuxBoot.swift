@@ -8,6 +8,7 @@ enum LinuxBoot {
     static let memoryMapCount = 0x1E8
     static let setupHeader = 0x1F1
     static let setupSectors = 0x1F1
+    static let systemSize = 0x1F4
     static let bootFlag = 0x1FE
     static let headerLength = 0x201
     static let magic = 0x202
@@ -58,7 +59,11 @@ enum LinuxBoot {
       self.version = version
       // "for backwards compatibility, if the setup_sects field contains 0, the real value is 4".
       setupBytes = (Int(sectors == 0 ? 4 : sectors) + 1) * 512
-      guard setupBytes < image.count else { throw broken("it is cut short") }
+      // The protected-mode code follows the set-up code; its size is given in units of 16 bytes.
+      let systemBytes = UInt64(image.u32(Field.systemSize) ?? 0) * 16
+      guard UInt64(setupBytes) + systemBytes <= UInt64(image.count) + 15, setupBytes < image.count else {
+        throw broken("it is cut short")
+      }
       loadedHigh = flags & 1 != 0
       guard loadedHigh else { throw broken("it is a zImage, made to run below 640K") }
       let relocates = version >= 0x205 && image.u8(Field.relocatable)! != 0
