@@ -60,9 +60,17 @@ enum Miss {
     return Outside.retry(cpu, op, n, fr, fa)
   }
 
+  /// A push.
   @inline(never)
   static func stack(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
-    if fillStack(cpu) { return handler(of: op)(cpu, op, n, fr, fa) }
+    if fillStack(cpu, .write) { return handler(of: op)(cpu, op, n, fr, fa) }
+    return Outside.retry(cpu, op, n, fr, fa)
+  }
+
+  /// A pop: it may use the entry of a page that can be written, but not make the page dirty.
+  @inline(never)
+  static func stackRead(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+    if fillStack(cpu, .read) { return handler(of: op)(cpu, op, n, fr, fa) }
     return Outside.retry(cpu, op, n, fr, fa)
   }
 
@@ -87,13 +95,13 @@ enum Miss {
   }
 
   @inline(never)
-  private static func fillStack(_ cpu: CPU) -> Bool {
+  private static func fillStack(_ cpu: CPU, _ access: Access) -> Bool {
     let address = cpu.s.pointee.missAddress
     let page = address & ~0xFFF
     // Stack slots have the width of the code size in fast handlers.
     let span = 4097 &- UInt64(cpu.s.pointee.codeSize.rawValue)
     if address & 0xFFF >= span { return false }
-    if !hits(cpu, page, .write), !fill(cpu, .write) { return false }
+    if !hits(cpu, page, .write), !fill(cpu, access) || !hits(cpu, page, .write) { return false }
     cpu.s.pointee.stackTag = page
     cpu.s.pointee.stackHost = (cpu.s.pointee.tlb + DataTLB.offset(page)).load(fromByteOffset: DataTLB.host, as: UInt.self)
     cpu.s.pointee.stackSpan = span

@@ -101,14 +101,25 @@ extension CPU {
     if left == 0 { return }
     let limit = UInt64(max(1, min(s.pointee.budget, 4096)))
     var done: UInt64 = 0
+    // Devices see the time of each iteration, wherever the run was cut.
+    let begin = s.pointee.retired
     while left != 0, done < limit {
-      try once()
+      s.pointee.retired = begin &+ done
+      do throws(Fault) {
+        try once()
+      } catch {
+        // Iterations before the fault count; the instruction raises it anew as its first.
+        s.pointee.retired = begin
+        if done == 0 { throw error }
+        break
+      }
       left &-= 1
       done &+= 1
       setRegister(1, size: i.addressSize, left)
       // An event that a port access caused, or a breakpoint, is taken between iterations.
       if s.pointee.exitRequest != 0 || s.pointee.pendingDebug != 0 { break }
     }
+    s.pointee.retired = begin
     s.pointee.retireWeight = done
     if left != 0 { s.pointee.nextRIP = s.pointee.rip }
   }

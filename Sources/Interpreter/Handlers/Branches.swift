@@ -114,7 +114,7 @@ enum Ret<T: Width> {
     let distance = address &- cpu.s.pointee.stackTag
     if distance >= cpu.s.pointee.stackSpan {
       cpu.s.pointee.missAddress = address
-      return Miss.stack(cpu, op, n, fr, fa)
+      return Miss.stackRead(cpu, op, n, fr, fa)
     }
     let target = UInt64(truncatingIfNeeded: (cpu.stack + Int(truncatingIfNeeded: distance)).loadUnaligned(as: T.self))
     if !isCanonical(target) { return Outside.retry(cpu, op, n, fr, fa) }

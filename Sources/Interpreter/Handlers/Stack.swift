@@ -62,7 +62,7 @@ enum Pop_Reg<T: Width> {
     let distance = address &- cpu.s.pointee.stackTag
     if distance >= cpu.s.pointee.stackSpan {
       cpu.s.pointee.missAddress = address
-      return Miss.stack(cpu, op, n, fr, fa)
+      return Miss.stackRead(cpu, op, n, fr, fa)
     }
     let value = (cpu.stack + Int(truncatingIfNeeded: distance)).loadUnaligned(as: T.self)
     cpu.set(4, sp &+ T(truncatingIfNeeded: T.bitWidth / 8))
@@ -79,7 +79,7 @@ enum Leave<T: Width> {
     let distance = address &- cpu.s.pointee.stackTag
     if distance >= cpu.s.pointee.stackSpan {
       cpu.s.pointee.missAddress = address
-      return Miss.stack(cpu, op, n, fr, fa)
+      return Miss.stackRead(cpu, op, n, fr, fa)
     }
     cpu.set(5, (cpu.stack + Int(truncatingIfNeeded: distance)).loadUnaligned(as: T.self))
     cpu.set(4, sp &+ T(truncatingIfNeeded: T.bitWidth / 8))

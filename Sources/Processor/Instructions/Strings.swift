@@ -80,8 +80,11 @@ extension CPU {
       // With a count of zero not even the upper halves of the registers change.
       if count == 0 { return }
       let limit = Int(truncatingIfNeeded: min(count, UInt64(max(s.pointee.budget, 1))))
+      // Devices see the time of each iteration, wherever the run was cut.
+      let begin = s.pointee.retired
       do throws(Fault) {
         repeat {
+          s.pointee.retired = begin &+ UInt64(truncatingIfNeeded: done)
           done &+= try elements(&run, limit &- done)
           // A device or a data breakpoint wants attention between iterations.
           if s.pointee.exitRequest != 0 || s.pointee.pendingDebug != 0 { break }
@@ -89,6 +92,7 @@ extension CPU {
       } catch {
         if done == 0 { throw error }
       }
+      s.pointee.retired = begin
       let left = count &- UInt64(truncatingIfNeeded: done)
       setRegister(1, size: addressSize, left)
       s.pointee.retireWeight = UInt64(truncatingIfNeeded: done)
