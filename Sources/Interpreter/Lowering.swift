@@ -116,7 +116,10 @@ struct Lowering {
       return i.hasMemoryOperand && i.mnemonic != .NOP ? nil : HandlerTable.Nop
     case .SETO, .SETNO, .SETB, .SETNB, .SETZ, .SETNZ, .SETBE, .SETNBE, .SETS, .SETNS, .SETP, .SETNP, .SETL, .SETNL,
          .SETLE, .SETNLE:
-      if o0.kind != .general { return nil }
+      if o0.kind != .general {
+        op.pointee.b = i.opcode & 15
+        return memory(HandlerTable.Setcc_Mem, 0, i, op, next)
+      }
       op.pointee.a = field(o0)
       return HandlerTable.Setcc_Reg + Int(i.opcode & 15)
     case .CMOVO, .CMOVNO, .CMOVB, .CMOVNB, .CMOVZ, .CMOVNZ, .CMOVBE, .CMOVNBE, .CMOVS, .CMOVNS, .CMOVP, .CMOVNP,

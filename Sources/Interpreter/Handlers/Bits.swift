@@ -27,10 +27,35 @@ enum BtcOperation: BitOperation {
 /// CF becomes the bit; the other flags stay as they are.
 @inline(__always)
 private func setCarry(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64, _ carry: Bool) {
-  let word = (Flags.word(fr, fa, cpu.s.pointee.flagKind) & ~Flags.cf) | (carry ? Flags.cf : 0)
-  let flags = Flags.explicit(word)
-  cpu.s.pointee.flagKind = FlagKind.explicit
-  return Next.operation(cpu, op, n, flags.result, flags.aux)
+  let kind = cpu.s.pointee.flagKind
+  switch kind & 0xFF {
+  case FlagKind.logic:
+    cpu.s.pointee.flagKind = (kind & ~0xFF) | FlagKind.shift
+    return Next.operation(cpu, op, n, fr, carry ? 1 : 0)
+  case FlagKind.shift, FlagKind.inc, FlagKind.dec, FlagKind.explicit:
+    // All keep CF in bit 0 of the auxiliary word.
+    return Next.operation(cpu, op, n, fr, (fa & ~1) | (carry ? 1 : 0))
+  default:
+    if carry { return CarryFlag.set(cpu, op, n, fr, fa) }
+    return CarryFlag.clear(cpu, op, n, fr, fa)
+  }
+}
+
+/// The flags of additions and subtractions become a word before CF is replaced.
+private enum CarryFlag {
+  @inline(never)
+  static func set(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+    let flags = Flags.explicit(Flags.word(fr, fa, cpu.s.pointee.flagKind) | Flags.cf)
+    cpu.s.pointee.flagKind = FlagKind.explicit
+    return Next.operation(cpu, op, n, flags.result, flags.aux)
+  }
+
+  @inline(never)
+  static func clear(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+    let flags = Flags.explicit(Flags.word(fr, fa, cpu.s.pointee.flagKind) & ~Flags.cf)
+    cpu.s.pointee.flagKind = FlagKind.explicit
+    return Next.operation(cpu, op, n, flags.result, flags.aux)
+  }
 }
 
 enum Bit_Reg_Reg<O: BitOperation, T: Width> {

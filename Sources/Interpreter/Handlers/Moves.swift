@@ -168,6 +168,21 @@ enum Setcc_Reg<C: Condition> {
   }
 }
 
+/// The condition is in `b`.
+enum Setcc_Mem<A: AddressForm> {
+  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+    let address = A.address(cpu, op)
+    let distance = cpu.writeDistance(address)
+    if distance > UInt8.limit {
+      cpu.s.pointee.missAddress = address
+      return Miss.write(cpu, op, n, fr, fa)
+    }
+    let holds = Flags.condition(op.pointee.b, fr, fa, cpu.s.pointee.flagKind)
+    cpu.storeHost(address, distance, holds ? 1 : 0 as UInt8)
+    return Next.operation(cpu, op, n, fr, fa)
+  }
+}
+
 /// A 32-bit CMOVcc clears the upper half whether it moves or not.
 enum Cmovcc_Reg_Reg<C: Condition, T: Width> {
   static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {

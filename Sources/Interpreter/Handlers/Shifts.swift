@@ -101,6 +101,25 @@ enum Rotate_Reg_Imm<O: RotateOperation, T: Width> {
   static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
     let r = O.apply(cpu.get(op.pointee.a, as: T.self), T.immediate(op))
     cpu.set(op.pointee.a, r)
+    let kind = cpu.s.pointee.flagKind
+    // After logic operations and shifts AF is 0, so that the other flags can stay in their lazy form.
+    if kind & 0xFF == FlagKind.logic || kind & 0xFF == FlagKind.shift {
+      cpu.s.pointee.flagKind = (kind & ~0xFF) | FlagKind.shift
+      return Next.operation(cpu, op, n, fr, (O.carry(r) ? 1 : 0) | (O.overflow(r) ? 2 : 0))
+    }
+    if kind & 0xFF == FlagKind.explicit {
+      let kept = fa & ~(Flags.cf | Flags.of)
+      return Next.operation(cpu, op, n, fr, kept | (O.carry(r) ? Flags.cf : 0) | (O.overflow(r) ? Flags.of : 0))
+    }
+    return setFlags(cpu, op, n, fr, fa)
+  }
+}
+
+extension Rotate_Reg_Imm {
+  /// Turns all flags into a word, then sets CF and OF by the result, which is in the register.
+  @inline(never)
+  private static func setFlags(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+    let r = cpu.get(op.pointee.a, as: T.self)
     let word = (Flags.word(fr, fa, cpu.s.pointee.flagKind) & ~(Flags.cf | Flags.of))
       | (O.carry(r) ? Flags.cf : 0) | (O.overflow(r) ? Flags.of : 0)
     let flags = Flags.explicit(word)

@@ -60,6 +60,7 @@ FAMILIES = [
     ("SignToRDX", "SignToRDX<{0}>", [["UInt16", "UInt32", "UInt64"]]),
     ("Nop", "Nop", []),
     ("Setcc_Reg", "Setcc_Reg<{0}>", [cc(CC)]),
+    ("Setcc_Mem", "Setcc_Mem<{0}>", [ADDRESS]),
     ("Cmovcc_Reg_Reg", "Cmovcc_Reg_Reg<{0}, {1}>", [cc(CC), W2]),
     ("Cmovcc_Reg_Mem", "Cmovcc_Reg_Mem<{0}, {1}>", [W2, ADDRESS]),
     ("Jcc", "Jcc<{0}>", [cc(CC)]),
