@@ -36,7 +36,7 @@ struct Lowering {
   }
 
   /// Fills the address fields; returns the form's index, or nil if no fast form serves.
-  private func address(_ i: Instruction, _ op: OperationPointer, next: UInt64) -> Int? {
+  func address(_ i: Instruction, _ op: OperationPointer, next: UInt64) -> Int? {
     if i.addressSize != codeSize.rawValue { return nil }
     var displacement = i.displacement
     if i.base == instructionPointerBase {
@@ -168,7 +168,7 @@ struct Lowering {
       return (i.mnemonic == .BSF ? HandlerTable.Bsf : HandlerTable.Bsr) + w
     case .PUSH, .POP, .LEAVE: return stack(i, op, next)
     case .RET, .CALL, .JMP: return indirect(i, op, next)
-    default: return nil
+    default: return vector(i, op, next)
     }
   }
 

@@ -47,6 +47,7 @@ extension CPU {
     p.pointee.v86 = v86
     p.pointee.protectedMode = protected
     p.pointee.longMode = long
+    updateVectorsEnabled()
     var key: UInt16 = p.pointee.cpl == 3 ? ModeKey.user : 0
     if long, p.pointee.cs.long {
       p.pointee.codeSize = .bits64
@@ -86,6 +87,16 @@ extension CPU {
     } else {
       modeChanged()
     }
+  }
+
+  /// Recomputes whether vector instructions are usable at all, which fast handlers test instead of the control registers (SDM
+  /// vol. 3A §2.5, table 13-1; vol. 1 §14.3).
+  func updateVectorsEnabled() {
+    let p = s
+    let (cr0, cr4) = (p.pointee.cr0, p.pointee.cr4)
+    let sse = cr0 & (CR0.EM | CR0.TS) == 0 && cr4 & CR4.OSFXSR != 0
+    let avx = cr0 & CR0.TS == 0 && p.pointee.protectedMode && cr4 & CR4.OSXSAVE != 0 && p.pointee.xcr0 & 6 == 6
+    p.pointee.vectorsEnabled = (sse ? 1 : 0) | (avx ? 2 : 0)
   }
 
   @inline(__always)
@@ -145,6 +156,7 @@ extension CPU {
     }
     s.pointee.cr0 = new
     s.pointee.efer = efer
+    updateVectorsEnabled()
     if changed & (CR0.PE | CR0.PG | CR0.WP) != 0 { flushAll() }
     if changed & (CR0.PE | CR0.PG) != 0 { updateMode() }
     if changed & CR0.AM != 0 { selectTLB() }
@@ -202,6 +214,7 @@ extension CPU {
       try loadPDPTEs(cr3: s.pointee.cr3)
     }
     s.pointee.cr4 = new
+    updateVectorsEnabled()
     if changed & (CR4.PGE | CR4.PSE | CR4.PAE | CR4.PCIDE | CR4.SMEP | CR4.SMAP | CR4.PKE | CR4.LA57) != 0 {
       flushAll()
     }
@@ -236,6 +249,7 @@ extension CPU {
     if value & 1 == 0 || value & ~environment.model.supportedXCR0 != 0 { throw .generalProtection() }
     if value & 6 == 4 { throw .generalProtection() }
     s.pointee.xcr0 = value
+    updateVectorsEnabled()
     s.pointee.exitRequest |= ExitRequest.codeChanged
   }
 }

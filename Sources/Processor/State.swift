@@ -235,6 +235,8 @@ public struct CPUState {
   public var modeKey: UInt16 = 0
   /// Width in bytes of the stack pointer: 2, 4, 8.
   public var stackSize: UInt8 = 2
+  /// Which vector instructions CR0, CR4 and XCR0 allow: bit 0 legacy SSE, bit 1 AVX; kept by `updateVectorsEnabled()`.
+  public var vectorsEnabled: UInt8 = 0
 
   /// Index among the machine's processors, and the APIC id.
   public var index: UInt32 = 0

@@ -126,6 +126,7 @@ extension CPU {
     try requireRing0()
     if s.pointee.cr0 & CR0.TS == 0 { return }
     s.pointee.cr0 &= ~CR0.TS
+    updateVectorsEnabled()
     s.pointee.exitRequest |= ExitRequest.codeChanged
   }
 

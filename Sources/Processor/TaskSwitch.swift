@@ -121,6 +121,7 @@ extension CPU {
     s.pointee.tr = new
     s.pointee.tr.attributes |= 2
     s.pointee.cr0 |= CR0.TS
+    updateVectorsEnabled()
     s.pointee.exitRequest |= ExitRequest.codeChanged | ExitRequest.event
     try loadTaskState(image, wide: new32)
   }
