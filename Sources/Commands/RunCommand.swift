@@ -9,7 +9,8 @@ struct RunCommand: ParsableCommand {
     commandName: "run",
     abstract: "Emulates a PC.",
     discussion: """
-      IMAGE is recognised by its content: Linux bzImage, ELF (vmlinux, multiboot, PVH), boot sector.
+      IMAGE is recognised by its content: Linux bzImage, ELF (vmlinux, multiboot, PVH), boot sector. Without anything to
+      boot, a built-in ROM shows the machine.
 
       Examples:
         xenolith run --kernel vmlinuz --initrd initrd.gz --append "console=ttyS0" --memory 256M
@@ -34,7 +35,7 @@ struct RunCommand: ParsableCommand {
 
   func validate() throws {
     if machine.cpu == "help" { return }
-    try boot.validate(image: image, restores: control.restore != nil)
+    try boot.validate(image: image)
   }
 
   func run() throws {
@@ -74,13 +75,14 @@ struct BootOptions: ParsableArguments {
   var entry: AddressArgument?
   @Option(parsing: .singleValue, help: ArgumentHelp("Presets a general register; repeats.", valueName: "REG=VALUE"))
   var set: [String] = []
-  @Option(help: "Firmware image, started at the reset vector.")
+  @Option(help: "Firmware image, started at the reset vector, such as SeaBIOS.")
   var bios: String?
+  @Option(help: ArgumentHelp("Option ROM of the display adapter (default: vgabios-stdvga.bin beside the firmware).", valueName: "F"))
+  var vgabios: String?
 
-  func validate(image: String?, restores: Bool) throws {
+  func validate(image: String?) throws {
     let ways = [image != nil, kernel != nil, !load.isEmpty, bios != nil].filter { $0 }.count
     if ways > 1 { throw ValidationError("IMAGE, --kernel, --load and --bios exclude each other: give one of them") }
-    if ways == 0, !restores { throw ValidationError("there is nothing to run: give IMAGE, --kernel, --load, --bios or --restore") }
     if kernel == nil && image == nil, initrd != nil || append != nil || !module.isEmpty {
       throw ValidationError("--initrd, --append and --module belong to a kernel: give --kernel too")
     }

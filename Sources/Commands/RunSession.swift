@@ -93,7 +93,9 @@ final class RunSession {
       if let boot { configuration.boot = boot }
       return configuration
     }
-    configuration = MachineConfiguration(boot: boot ?? BootDescription(.firmware(nil)))
+    let demonstration = BootDescription.File(name: DemonstrationROM.name, bytes: DemonstrationROM.image)
+    configuration = MachineConfiguration(boot: boot ?? BootDescription(.firmware(demonstration)))
+    configuration.videoBIOS = try videoBIOS()
     if let memory = given.memory { configuration.memory = memory.bytes }
     if let cpus = given.cpus { configuration.processors = cpus }
     if let cpu = given.cpu { configuration.cpu = try CPUSelection(cpu) }
@@ -126,6 +128,18 @@ final class RunSession {
       description.registers[number] = value
     }
     return description
+  }
+
+  /// The VGA BIOS that is asked for, or the one that distributions install beside SeaBIOS.
+  private func videoBIOS() throws(MachineError) -> BootDescription.File? {
+    if let path = options.boot.vgabios { return try file(path) }
+    guard let bios = options.boot.bios else { return nil }
+    let folder = bios.lastIndex(of: "/").map { String(bios[..<$0]) } ?? "."
+    for place in [folder, "/usr/share/seabios", "/usr/share/qemu"] {
+      let path = place + "/vgabios-stdvga.bin"
+      if HostFile.size(path) > 0 { return try file(path) }
+    }
+    return nil
   }
 
   private func file(_ path: String) throws(MachineError) -> BootDescription.File {

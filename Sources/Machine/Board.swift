@@ -21,6 +21,8 @@ final class Board {
   let isaBridge: PIIX3ISABridge
   let powerBridge: PIIX4PowerManagement
   let vga: VGA?
+  /// How firmware learns about the machine; not there without firmware.
+  let firmwareConfiguration: FwCfg?
   private let videoMemory: HostPages?
   static let videoMemorySize = 16 << 20
   let debugConsole = DebugConsole(name: "debugcon")
@@ -84,6 +86,16 @@ final class Board {
       vga = nil
       videoMemory = nil
     }
+    if case .firmware(_?) = configuration.boot.method {
+      let device = FwCfg(memory: memory)
+      let tables = ACPITables(board: Self.description(configuration), base: 0)
+      FirmwareConfiguration.fill(device, configuration, tables: tables)
+      ports.add(device.registers, at: 0x510, count: 2, maximumSize: 2)
+      ports.add(device.dma, at: 0x514, count: 8, maximumSize: 4)
+      firmwareConfiguration = device
+    } else {
+      firmwareConfiguration = nil
+    }
     debugExit = configuration.debugExit.map { DebugExit(style: $0.isQEMUStyle ? .qemu : .plain) }
 
     ports.add(pic.master, at: 0x20, count: 2)
@@ -117,8 +129,16 @@ final class Board {
     if let vga { devices.append(vga) }
     devices += pci.all as [any Device]
     devices += [debugConsole, firmwareConsole, post] as [any Device]
+    if let firmwareConfiguration { devices.append(firmwareConfiguration) }
     if let debugExit { devices.append(debugExit) }
     self.devices = devices
+  }
+
+  /// What the ACPI tables say about the board.
+  static func description(_ configuration: MachineConfiguration) -> ACPITables.Board {
+    ACPITables.Board(
+      layout: PhysicalLayout(memory: configuration.memory), processors: configuration.processors,
+      hasHPET: configuration.hasHPET, serialPorts: Array(serialPlaces.prefix(configuration.serialPorts)))
   }
 
   /// What firmware does to the board before it starts a kernel.

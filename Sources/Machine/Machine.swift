@@ -128,16 +128,13 @@ public final class Machine {
 
   /// ACPI tables at the top of low memory, root pointer and MP table in the BIOS area, BIOS data area.
   private func writeTables(_ target: BootMemory) -> BootLoader.Tables {
-    let serial = Array(Board.serialPlaces.prefix(configuration.serialPorts))
-    let tables = ACPITables(
-      board: ACPITables.Board(
-        layout: layout, processors: configuration.processors, hasHPET: configuration.hasHPET, serialPorts: serial),
-      base: layout.acpiBase)
+    let description = Board.description(configuration)
+    let tables = ACPITables(board: description, base: layout.acpiBase)
     let root = PhysicalLayout.biosArea.lowerBound
     target.put(tables.image, at: layout.acpiBase)
     target.put(tables.rsdp, at: root)
     target.put(MPTable.build(processors: configuration.processors, at: root + 0x100), at: root + 0x100)
-    BIOSDataArea.write(to: target, serialPorts: serial.map(\.base), hardDisks: 0)
+    BIOSDataArea.write(to: target, serialPorts: description.serialPorts.map(\.base), hardDisks: 0)
     return BootLoader.Tables(rsdpAddress: root, rsdp: tables.rsdp)
   }
 

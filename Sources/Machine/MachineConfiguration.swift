@@ -14,6 +14,8 @@ public struct MachineConfiguration: Sendable {
   public var serialPorts = 2
   /// The transmitters take as long as real ones (115200 baud) instead of no time.
   public var exactSerialTiming = false
+  /// The display adapter's option ROM, for machines with firmware.
+  public var videoBIOS: BootDescription.File?
   /// A port whose write ends the run.
   public var debugExit: DebugExitPort?
   public var boot: BootDescription

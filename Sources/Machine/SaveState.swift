@@ -55,6 +55,22 @@ public enum SaveState {
     writer.put(c.debugExit != nil)
     writer.put(c.debugExit?.port ?? 0)
     writer.put(c.debugExit?.isQEMUStyle ?? false)
+    // ROMs are part of the machine; a kernel that was started directly lies in RAM.
+    if case .firmware(let file?) = c.boot.method { write(file, to: &writer) } else { write(nil, to: &writer) }
+    write(c.videoBIOS, to: &writer)
+  }
+
+  private static func write(_ file: BootDescription.File?, to writer: inout StateWriter) {
+    writer.put(file != nil)
+    guard let file else { return }
+    writer.put(file.name)
+    writer.put(UInt64(file.bytes.count))
+    writer.put(file.bytes.withUnsafeBytes(deflate))
+  }
+
+  private static func readFile(_ reader: inout StateReader) throws(StateError) -> BootDescription.File? {
+    guard try reader.getBool() else { return nil }
+    return BootDescription.File(name: try reader.getString(), bytes: try inflated(&reader))
   }
 
   private static func readConfiguration(_ reader: inout StateReader) throws(StateError) -> MachineConfiguration {
@@ -78,10 +94,12 @@ public enum SaveState {
     let exit = MachineConfiguration.DebugExitPort(
       port: try reader.get(UInt16.self), isQEMUStyle: try reader.getBool())
     c.debugExit = hasExit ? exit : nil
+    c.boot = BootDescription(.firmware(try readFile(&reader)))
+    c.videoBIOS = try readFile(&reader)
     return c
   }
 
-  /// The machine that a file was saved from, with nothing to boot.
+  /// The machine that a file was saved from; a kernel that it was started with is not in the file.
   public static func configuration(of bytes: [UInt8], name: String) throws(MachineError) -> MachineConfiguration {
     var reader = StateReader(bytes)
     do { return try readConfiguration(&reader) } catch { throw .badImage("\(name) cannot be restored: \(error)") }
@@ -168,7 +186,7 @@ public enum SaveState {
 
   private static func inflated(_ reader: inout StateReader) throws(StateError) -> [UInt8] {
     let size = try reader.get(UInt64.self)
-    guard size <= 1 << 30 else { throw StateError("its sections have an impossible length") }
+    guard size <= 1 << 30 else { throw StateError("a part of it has an impossible length") }
     let packed = try reader.getBytes()
     var length = UInt(size)
     var status = Z_OK
@@ -176,7 +194,7 @@ public enum SaveState {
       status = uncompress(target.baseAddress!, &length, packed, UInt(packed.count))
       count = status == Z_OK ? Int(length) : 0
     }
-    guard status == Z_OK, bytes.count == Int(size) else { throw StateError("its sections are damaged") }
+    guard status == Z_OK, bytes.count == Int(size) else { throw StateError("a part of it is damaged") }
     return bytes
   }
 

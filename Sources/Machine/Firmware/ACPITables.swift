@@ -23,29 +23,57 @@ struct ACPITables {
     static let interrupt: UInt16 = 9
   }
 
+  /// A field of the image that holds the address of a table.
+  struct Pointer {
+    var offset: Int
+    var size: Int
+  }
+
+  /// A byte at `offset` that makes the sum of `length` bytes from `start` zero.
+  struct Checksum {
+    var offset: Int
+    var start: Int
+    var length: Int
+  }
+
   /// Tables to be placed at `base`, and the root pointer to be placed in the BIOS area.
   let base: UInt64
   private(set) var image = ByteBuffer()
   private(set) var rsdp: [UInt8] = []
+  /// What changes when somebody else places the tables.
+  private(set) var pointers: [Pointer] = []
+  private(set) var checksums: [Checksum] = []
+  static let rootPointers = [Pointer(offset: 16, size: 4), Pointer(offset: 24, size: 8)]
+  static let rootChecksums = [Checksum(offset: 8, start: 0, length: 20), Checksum(offset: 32, start: 0, length: 36)]
 
   init(board: Board, base: UInt64) {
     self.base = base
     // The FACS comes first: it must be aligned to 64 bytes.
-    let facs = append(Self.facs(), alignment: 64)
+    image.put(Self.facs())
+    let facs = base
     let dsdt = append(Self.table("DSDT", revision: 2, Self.dsdtBody(board)))
-    let fadt = append(Self.table("FACP", revision: 3, Self.fadtBody(facs: facs, dsdt: dsdt)))
+    let fadt = append(
+      Self.table("FACP", revision: 3, Self.fadtBody(facs: facs, dsdt: dsdt)),
+      pointers: [Pointer(offset: 36, size: 4), Pointer(offset: 40, size: 4), Pointer(offset: 140, size: 8)])
     var tables = [fadt, append(Self.table("APIC", revision: 3, Self.madtBody(board)))]
     if board.hasHPET { tables.append(append(Self.table("HPET", revision: 1, Self.hpetBody()))) }
-    let rsdt = append(Self.table("RSDT", revision: 1, tables.flatMap { AML.littleEndian(UInt32($0)) }))
-    let xsdt = append(Self.table("XSDT", revision: 1, tables.flatMap { AML.littleEndian($0) }))
+    let rsdt = append(
+      Self.table("RSDT", revision: 1, tables.flatMap { AML.littleEndian(UInt32($0)) }),
+      pointers: tables.indices.map { Pointer(offset: 36 + $0 * 4, size: 4) })
+    let xsdt = append(
+      Self.table("XSDT", revision: 1, tables.flatMap { AML.littleEndian($0) }),
+      pointers: tables.indices.map { Pointer(offset: 36 + $0 * 8, size: 8) })
     rsdp = Self.rootPointer(rsdt: rsdt, xsdt: xsdt)
   }
 
-  private mutating func append(_ bytes: [UInt8], alignment: Int = 16) -> UInt64 {
-    image.align(alignment)
-    let address = base + UInt64(image.count)
-    image.put(bytes)
-    return address
+  /// Adds a table; `fields` are places within it. Returns its address.
+  private mutating func append(_ table: [UInt8], pointers fields: [Pointer] = []) -> UInt64 {
+    image.align(16)
+    let start = image.count
+    image.put(table)
+    pointers += fields.map { Pointer(offset: start + $0.offset, size: $0.size) }
+    checksums.append(Checksum(offset: start + 9, start: start, length: table.count))
+    return base + UInt64(start)
   }
 
   static func checksum(_ bytes: some Sequence<UInt8>) -> UInt8 { 0 &- bytes.reduce(0, &+) }

@@ -1,0 +1,124 @@
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
+import ArgumentParser
+import Machine
+import Testing
+@testable import Commands
+
+/// Files in a directory of their own that goes with the test.
+private final class Folder {
+  let path: String
+
+  init() {
+    var template = Array("/tmp/xenolith-XXXXXX".utf8CString)
+    path = String(cString: mkdtemp(&template))
+  }
+
+  deinit { system("rm -rf '\(path)'") }
+
+  func file(_ name: String, _ bytes: [UInt8]) throws -> String {
+    try HostFile.store(bytes, to: path + "/" + name)
+    return path + "/" + name
+  }
+
+  func text(_ name: String) throws -> String { String(decoding: try HostFile.contents(path + "/" + name), as: UTF8.self) }
+}
+
+/// Exit code of `xenolith` with these arguments.
+private func code(_ arguments: [String]) -> Int32 {
+  do {
+    var command = try XenolithCommand.parseAsRoot(RunCommand.normalise(arguments + ["--quiet", "--serial", "null"]))
+    try command.run()
+    return 0
+  } catch {
+    return XenolithCommand.exitCode(for: error).rawValue
+  }
+}
+
+/// mov dx,3FBh; mov al,3; out dx,al; mov dx,3F8h; mov al,'H'; out dx,al; mov al,'i'; out dx,al; mov al,7; out F4h,al; hlt
+private let greeting: [UInt8] = [
+  0xBA, 0xFB, 0x03, 0xB0, 3, 0xEE, 0xBA, 0xF8, 0x03, 0xB0, 0x48, 0xEE, 0xB0, 0x69, 0xEE, 0xB0, 7, 0xE6, 0xF4, 0xF4,
+]
+private let spin: [UInt8] = [0xEB, 0xFE]
+
+@Suite struct RunCommandTests {
+  @Test func guestExitCodesComeThrough() throws {
+    let folder = Folder()
+    let load = "\(try folder.file("a.bin", greeting))@0x7c00"
+    #expect(code(["run", "--load", load, "--debug-exit", "0xf4", "--memory", "4M"]) == 7)
+    #expect(code(["run", "--load", load, "--debug-exit-qemu", "0xf4", "--memory", "4M"]) == 15)
+    #expect(code(["run", "--load", load, "--debug-exit", "0xf4", "--debug-exit-qemu", "--memory", "4M"]) == 15)
+  }
+
+  @Test func endsHaveTheirCodes() throws {
+    let folder = Folder()
+    func run(_ program: [UInt8], _ more: String...) throws -> Int32 {
+      code(["run", "--load", "\(try folder.file("p", program))@0x7c00", "--memory", "4M"] + more)
+    }
+    #expect(try run([0xBA, 0x04, 0x06, 0xB8, 0x00, 0x20, 0xEF, 0xF4]) == 0)
+    #expect(try run([0x0F, 0x01, 0x1E, 0x10, 0x7C, 0xCC]) == 101)
+    #expect(try run([0xFA, 0xF4]) == 102)
+    #expect(try run(spin, "--timeout", "0.05") == 103)
+    #expect(try run(spin, "--max-instructions", "1k") == 104)
+    #expect(try run([0xBA, 0xF9, 0x0C, 0xB0, 0x0E, 0xEE, 0xF4], "--no-reboot") == 0)
+  }
+
+  @Test func mistakesHaveTheirCodes() throws {
+    let folder = Folder()
+    let junk = try folder.file("junk", [1, 2, 3])
+    #expect(code(["run", "--kernel", folder.path + "/none"]) == 66)
+    #expect(code(["run", "--kernel", folder.path]) == 66)
+    #expect(code(["run", "--kernel", junk]) == 65)
+    #expect(code(["run", junk]) == 65)
+    #expect(code(["run", "--restore", junk]) == 65)
+    #expect(code(["run", "--bios", junk]) == 65)
+    #expect(code(["run", "--replay", junk]) == 65)
+    #expect(code(["run", "--load", junk]) == 64)
+    #expect(code(["run", "--load", "\(junk)@0", "--cpu", "z80"]) == 64)
+    #expect(code(["run", "--load", "\(junk)@0", "--memory", "1M"]) == 64)
+    #expect(code(["run", "--load", "\(junk)@0", "--display", "hologram"]) == 64)
+    #expect(code(["run", "--load", "\(junk)@0", "--serial", "pigeon"]) == 64)
+    #expect(code(["run", "--load", "\(junk)@0", "--set", "eip=3"]) == 64)
+  }
+
+  @Test func serialOutputGoesToItsFile() throws {
+    let folder = Folder()
+    let load = "\(try folder.file("a.bin", greeting))@0x7c00"
+    let out = folder.path + "/out"
+    #expect(code(["run", "--load", load, "--debug-exit", "0xf4", "--memory", "4M", "--serial", "file:" + out]) == 7)
+    #expect(try folder.text("out") == "Hi")
+  }
+
+  @Test func savedMachinesGoOn() throws {
+    let folder = Folder()
+    let load = "\(try folder.file("a.bin", greeting))@0x7c00"
+    let out = folder.path + "/out", state = folder.path + "/state"
+    #expect(code(["run", "--load", load, "--debug-exit", "0xf4", "--memory", "4M", "--max-instructions", "6",
+                  "--save-on-exit", state, "--serial", "file:" + out]) == 104)
+    #expect(try folder.text("out") == "H")
+    #expect(code(["run", "--restore", state, "--serial", "file:" + out]) == 7)
+    #expect(try folder.text("out") == "i")
+    #expect(code(["run", "--restore", state, "--memory", "4M"]) == 64)
+  }
+
+  @Test func statisticsAndScreenshotsAreWritten() throws {
+    let folder = Folder()
+    let load = "\(try folder.file("a.bin", spin))@0x7c00"
+    let stats = folder.path + "/s.json", picture = folder.path + "/p.png", early = folder.path + "/e.png"
+    #expect(code(["run", "--load", load, "--memory", "4M", "--max-instructions", "2000", "--stats", stats,
+                  "--screenshot", picture, "--screenshot", early + "@1us"]) == 104)
+    let text = try folder.text("s.json")
+    #expect(text.contains("\"instructions\": 2000,") && text.contains("\"end\": \"maxInstructions\""))
+    for path in [picture, early] { #expect(try HostFile.contents(path).starts(with: [0x89, 0x50, 0x4E, 0x47])) }
+  }
+
+  @Test func registersArePreset() throws {
+    let folder = Folder()
+    // out F4h,al; hlt
+    let load = "\(try folder.file("a.bin", [0xE6, 0xF4, 0xF4]))@0x100000"
+    #expect(code(["run", "--load", load, "--memory", "4M", "--debug-exit", "0xf4", "--set", "eax=0x2A"]) == 42)
+  }
+}
