@@ -76,7 +76,8 @@ public final class VirtualCPU {
       }
       let left = end &- s.pointee.retired
       guard let op = BlockLookup.find(cpu) else {
-        if s.pointee.exitRequest == 0, s.pointee.activity == .running { Step.one(cpu) }
+        // Code outside memory is executed singly; the delivery of a fault of the fetch may have used the count up.
+        if s.pointee.exitRequest == 0, s.pointee.activity == .running, s.pointee.retired < end { Step.one(cpu) }
         continue
       }
       if left > UInt64(BlockBuilder.maximumInstructions) {
@@ -116,7 +117,7 @@ public final class VirtualCPU {
 
   private var hasPendingEvent: Bool {
     let s = cpu.s
-    return s.pointee.interruptRequest || s.pointee.nmiPending
+    return s.pointee.interruptRequest || s.pointee.nmiPending || s.pointee.pendingDebug != 0
   }
 
   /// Takes what is due between two instructions, in the order of SDM vol. 3A table 6-2. Returns a reason to stop, if there is one.
@@ -143,6 +144,11 @@ public final class VirtualCPU {
       }
     }
     s.pointee.sipiPending = 0
+    if s.pointee.pendingDebug != 0, s.pointee.interruptShadow != s.pointee.retired || !s.pointee.shadowIsMovSS {
+      // Data breakpoints that the last instruction hit; traps come before interrupts.
+      _ = cpu.deliverDebugTraps(singleStep: false)
+      s.pointee.exitRequest = 0
+    }
     if s.pointee.interruptShadow != s.pointee.retired {
       if s.pointee.nmiPending, !s.pointee.nmiBlocked {
         s.pointee.nmiPending = false
