@@ -52,6 +52,8 @@ let package = Package(
     .testTarget(
       name: "ProcessorTests",
       dependencies: ["HostOracle", "Platform", "Processor", "SoftFloat", "VectorOracle", "X86", "X86Decoder"]),
+    .testTarget(
+      name: "InterpreterTests", dependencies: ["Interpreter", "Platform", "Processor", "X86", "X86Decoder"]),
     .testTarget(name: "DevicesTests", dependencies: ["Devices", "Platform"]),
     .testTarget(name: "MachineTests", dependencies: ["Devices", "Machine", "Platform", "Processor", "X86"]),
     .testTarget(name: "DisplayTests", dependencies: ["CZlib", "Devices", "Display"]),
