@@ -155,13 +155,19 @@ struct BlockBuilder {
         op.pointee.handler = HandlerTable.addresses[index]
         return
       }
-      slot.pointee.handler = HandlerTable.Outside_Execute
+      slot.pointee.handler = outsideHandler(slot.pointee.instruction.mnemonic)
     }
     op.pointee.handler = HandlerTable.addresses[slot.pointee.handler]
     op.pointee.link = UInt(bitPattern: free)
     UnsafeMutableRawPointer(free).bindMemory(to: DecodedInstruction.self, capacity: 1)
       .initialize(to: DecodedInstruction(instruction: slot.pointee.instruction, stamp: 0))
     free += 2
+  }
+
+  /// The handler that executes an instruction by its generic function. x87 and vector instructions stand last in the list of mnemonics.
+  private func outsideHandler(_ mnemonic: Mnemonic) -> Int {
+    if mnemonic.rawValue >= Mnemonic.EMMS.rawValue { return HandlerTable.Outside_Vector }
+    return mnemonic.rawValue >= Mnemonic.F2XM1.rawValue ? HandlerTable.Outside_X87 : HandlerTable.Outside_Execute
   }
 
   /// Makes the stub for a branch target (an offset relative to the page) and links to it.

@@ -132,10 +132,12 @@ enum HandlerTable {
   static let ToInteger_Reg = 1902  // [4] [2]
   static let ToInteger_Mem = 1910  // [4] [2]
   static let Outside_Execute = 1918
-  static let Outside_Crossing = 1919
-  static let Control_Resolve = 1920
-  static let Control_CrossPage = 1921
-  static let count = 1922
+  static let Outside_X87 = 1919
+  static let Outside_Vector = 1920
+  static let Outside_Crossing = 1921
+  static let Control_Resolve = 1922
+  static let Control_CrossPage = 1923
+  static let count = 1924
   static var addresses: UnsafePointer<UInt> { HandlerAddresses.table }
 }
 
@@ -4104,14 +4106,18 @@ private enum HandlerAddresses {
     t[1917] = unsafeBitCast(h61, to: UInt.self)
     let h62: Handler = Outside.execute
     t[1918] = unsafeBitCast(h62, to: UInt.self)
-    let h63: Handler = Outside.executeCrossing
+    let h63: Handler = Outside.executeX87
     t[1919] = unsafeBitCast(h63, to: UInt.self)
   }
 
   private static func fill30(_ t: UnsafeMutablePointer<UInt>) {
-    let h0: Handler = Control.resolve
+    let h0: Handler = Outside.executeVector
     t[1920] = unsafeBitCast(h0, to: UInt.self)
-    let h1: Handler = Control.crossPage
+    let h1: Handler = Outside.executeCrossing
     t[1921] = unsafeBitCast(h1, to: UInt.self)
+    let h2: Handler = Control.resolve
+    t[1922] = unsafeBitCast(h2, to: UInt.self)
+    let h3: Handler = Control.crossPage
+    t[1923] = unsafeBitCast(h3, to: UInt.self)
   }
 }

@@ -19,6 +19,64 @@ enum Outside {
     return handler(of: next)(cpu, next, cpu.s.pointee.budget, cpu.s.pointee.flagResult, cpu.s.pointee.flagAux)
   }
 
+  /// Handler of an x87 instruction without a fast handler: such an instruction neither branches nor changes the mode.
+  static func executeX87(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+    cpu.s.pointee.flagResult = fr
+    cpu.s.pointee.flagAux = fa
+    if let elsewhere = runX87(cpu, op, n) {
+      if elsewhere == op { return }
+      return handler(of: elsewhere)(cpu, elsewhere, cpu.s.pointee.budget, cpu.s.pointee.flagResult, cpu.s.pointee.flagAux)
+    }
+    let next = op + 1
+    return handler(of: next)(cpu, next, n, cpu.s.pointee.flagResult, cpu.s.pointee.flagAux)
+  }
+
+  /// The same for vector instructions.
+  static func executeVector(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+    cpu.s.pointee.flagResult = fr
+    cpu.s.pointee.flagAux = fa
+    if let elsewhere = runVector(cpu, op, n) {
+      if elsewhere == op { return }
+      return handler(of: elsewhere)(cpu, elsewhere, cpu.s.pointee.budget, cpu.s.pointee.flagResult, cpu.s.pointee.flagAux)
+    }
+    let next = op + 1
+    return handler(of: next)(cpu, next, n, cpu.s.pointee.flagResult, cpu.s.pointee.flagAux)
+  }
+
+  /// Returns nil to go on with the next operation, `op` itself to leave the chain, or where else to go on.
+  @inline(never)
+  private static func runX87(_ cpu: CPU, _ op: OperationPointer, _ n: Int) -> OperationPointer? {
+    synchronise(cpu, op, n)
+    let decoded = UnsafePointer<DecodedInstruction>(bitPattern: op.pointee.link).unsafelyUnwrapped
+    do {
+      try cpu.executeX87(decoded.pointee.instruction)
+    } catch {
+      return deliver(cpu, error) ?? op
+    }
+    return cpu.s.pointee.exitRequest == 0 ? nil : finishOutside(cpu, op)
+  }
+
+  @inline(never)
+  private static func runVector(_ cpu: CPU, _ op: OperationPointer, _ n: Int) -> OperationPointer? {
+    synchronise(cpu, op, n)
+    let decoded = UnsafePointer<DecodedInstruction>(bitPattern: op.pointee.link).unsafelyUnwrapped
+    do {
+      _ = try cpu.executeVector(decoded.pointee.instruction)
+    } catch {
+      return deliver(cpu, error) ?? op
+    }
+    return cpu.s.pointee.exitRequest == 0 ? nil : finishOutside(cpu, op)
+  }
+
+  /// The instruction at `op` is done and something asked to look around.
+  @inline(never)
+  private static func finishOutside(_ cpu: CPU, _ op: OperationPointer) -> OperationPointer {
+    let s = cpu.s
+    s.pointee.retired &+= 1
+    s.pointee.rip = (s.pointee.rip &+ op.pointee.length) & s.pointee.ripMask
+    return continueElsewhere(cpu) ?? op
+  }
+
   /// Handler of an instruction that crosses into the next page: its bytes are fetched again when mappings may have changed.
   static func executeCrossing(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
     cpu.s.pointee.flagResult = fr

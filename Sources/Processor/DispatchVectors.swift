@@ -3,7 +3,7 @@ import X86Decoder
 /// Dispatch of MMX, SSE, AVX, FMA, cryptographic and state-saving instructions to their methods.
 extension CPU {
   /// Executes `i` if it is one of them; false, with nothing done, if it is not.
-  func executeVector(_ i: borrowing Instruction) throws(Fault) -> Bool {
+  public func executeVector(_ i: borrowing Instruction) throws(Fault) -> Bool {
     switch i.mnemonic {
     // Extended state and MXCSR
     case .FXSAVE: try FXSAVE(i)

@@ -3,7 +3,7 @@ import X86Decoder
 /// Dispatch of x87 instructions to their methods.
 extension CPU {
   /// Executes an x87 instruction; everything else is #UD, which the test of the dispatcher's completeness would notice.
-  func executeX87(_ i: borrowing Instruction) throws(Fault) {
+  public func executeX87(_ i: borrowing Instruction) throws(Fault) {
     switch i.mnemonic {
     case .F2XM1: try F2XM1(i)
     case .FABS: try FABS(i)

@@ -169,11 +169,14 @@ FAMILIES = [
     ("ToInteger_Reg", "ScalarToGPR_Reg<{0}, {1}>", [TOINTEGER, V2]),
     ("ToInteger_Mem", "ScalarToGPR_Mem<{0}, {1}>", [TOINTEGER, V2]),
     ("Outside_Execute", "Outside", []),
+    ("Outside_X87", "Outside", []),
+    ("Outside_Vector", "Outside", []),
     ("Outside_Crossing", "Outside", []),
     ("Control_Resolve", "Control", []),
     ("Control_CrossPage", "Control", []),
 ]
 FUNCTION = {"Outside_Execute": "execute", "Outside_Crossing": "executeCrossing",
+            "Outside_X87": "executeX87", "Outside_Vector": "executeVector",
             "Control_Resolve": "resolve", "Control_CrossPage": "crossPage"}
 
 entries, bases = [], []
