@@ -15,7 +15,7 @@ extension Lowering {
 
   /// Fills the address fields for handlers that have the one form `[base + index * scale + displacement]`: a RIP-relative address has
   /// `codeBias` as its base register, which lies among the first words of the state.
-  private func indexed(_ i: Instruction, _ op: OperationPointer, _ next: UInt64) -> Bool {
+  func indexed(_ i: Instruction, _ op: OperationPointer, _ next: UInt64) -> Bool {
     guard let form = address(i, op, next: next), form < 3 else { return false }
     if form == 2 {
       op.pointee.base = UInt8(MemoryLayout<CPUState>.offset(of: \.codeBias)! / 8)
@@ -71,6 +71,8 @@ extension Lowering {
       op.pointee.a = i.op0.register
       op.pointee.b = i.op1.register
       return HandlerTable.Vector_SignMask + (i.mnemonic == .MOVMSKPS ? 0 : 1)
+
+    case .VZEROUPPER: return codeSize == .bits64 ? HandlerTable.Vector_ZeroUpper : nil
 
     case .PAND, .ANDPS, .ANDPD, .VPAND, .VANDPS, .VANDPD: return integer(0, i, op, next)
     case .PANDN, .ANDNPS, .ANDNPD, .VPANDN, .VANDNPS, .VANDNPD: return integer(1, i, op, next)
@@ -279,7 +281,7 @@ extension Lowering {
     case .CVTSI2SD, .VCVTSI2SD: return fromInteger(1, i, op, next)
     case .CVTTSS2SI, .VCVTTSS2SI: return toInteger(0, i, op, next)
     case .CVTTSD2SI, .VCVTTSD2SI: return toInteger(1, i, op, next)
-    default: return nil
+    default: return x87(i, op, next)
     }
   }
 

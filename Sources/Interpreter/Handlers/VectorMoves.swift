@@ -172,3 +172,12 @@ enum HighToLowOperation: VectorOperation {
 enum DuplicateLowOperation: VectorOperation {
   @inline(__always) static func apply(_ a: Half, _ b: Half, _: Int32) -> Half { Half(b[0], b[0]) }
 }
+
+/// VZEROUPPER in 64-bit mode.
+enum Vector_ZeroUpper {
+  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+    if !VEX128Encoding.usable(cpu) { return Outside.retry(cpu, op, n, fr, fa) }
+    for register in 0..<16 as Range<UInt8> { cpu.setHigh(register, Half()) }
+    return Next.operation(cpu, op, n, fr, fa)
+  }
+}

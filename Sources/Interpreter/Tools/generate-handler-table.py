@@ -34,6 +34,8 @@ LANE = [n + f"Lane<{f}>" for n in ["Add", "Sub", "Mul", "Div", "Min", "Max"] for
 SCALAR = LANE + ["WidenLane", "NarrowLane"]
 PACKED = LANE + ["IntegerToSingleLane<UInt32>", "RoundSingleLane", "SingleToInt32Lane"]
 FROMINTEGER = [f"IntegerTo{f}Lane<{w}>" for f in ["Single", "Double"] for w in W2]
+X87FORMATS = ["X87Single", "X87Double"]
+POPS = ["Pop0", "Pop1", "Pop2"]
 TOINTEGER = [f"{f}To{w}Lane" for f in ["Single", "Double"] for w in ["Int32", "Int64"]]
 
 def op(names): return [n + "Operation" for n in names]
@@ -168,6 +170,22 @@ FAMILIES = [
     ("FromInteger_Mem", "Scalar_Mem<{0}, {1}>", [FROMINTEGER, V2]),
     ("ToInteger_Reg", "ScalarToGPR_Reg<{0}, {1}>", [TOINTEGER, V2]),
     ("ToInteger_Mem", "ScalarToGPR_Mem<{0}, {1}>", [TOINTEGER, V2]),
+    ("Vector_ZeroUpper", "Vector_ZeroUpper", []),
+    ("X87_Binary_Reg", "X87_Binary_Reg", []),
+    ("X87_Binary_Mem", "X87_Binary_Mem<{0}>", [X87FORMATS]),
+    ("X87_Negate", "X87_Negate", []),
+    ("X87_Absolute", "X87_Absolute", []),
+    ("X87_Load_Reg", "X87_Load_Reg", []),
+    ("X87_Load_Mem", "X87_Load_Mem<{0}>", [X87FORMATS]),
+    ("X87_Load_Extended", "X87_Load_Extended", []),
+    ("X87_Load_Integer", "X87_Load_Integer<{0}>", [["UInt16", "UInt32", "UInt64"]]),
+    ("X87_Load_Constant", "X87_Load_Constant", []),
+    ("X87_Store_Reg", "X87_Store_Reg<{0}>", [POPS[:2]]),
+    ("X87_Store_Mem", "X87_Store_Mem<{0}>", [X87FORMATS]),
+    ("X87_Store_Extended", "X87_Store_Extended", []),
+    ("X87_Exchange", "X87_Exchange", []),
+    ("X87_Compare", "X87_Compare<{0}>", [POPS]),
+    ("X87_CompareToFlags", "X87_CompareToFlags<{0}>", [POPS[:2]]),
     ("Outside_Execute", "Outside", []),
     ("Outside_X87", "Outside", []),
     ("Outside_Vector", "Outside", []),
