@@ -7,9 +7,9 @@ enum BlockLookup {
   /// Most operations a block can need: see `BlockBuilder`.
   private static let room = 64 * 5 + 8
 
-  /// The operation for the instruction at RIP, decoded if need be; sets `codeBias`. Faults of the fetch are delivered, and the search goes on at the handler.
+  /// The operation for the instruction at RIP, decoded if need be; sets `codeBias`.
   ///
-  /// Returns nil when something is to be done outside the chain first, or when the code does not lie in memory
+  /// Returns nil when a fault of the fetch was delivered (RIP is that of the handler then), or when the code does not lie in memory
   /// (then the instruction must be executed singly).
   static func find(_ cpu: CPU) -> OperationPointer? {
     let s = cpu.s
@@ -34,15 +34,13 @@ enum BlockLookup {
 
   @inline(never)
   private static func findSlow(_ cpu: CPU) -> OperationPointer? {
-    let s = cpu.s
-    while true {
-      do {
-        return try make(cpu)
-      } catch {
-        cpu.deliver(error)
-        s.pointee.exitRequest &= ~ExitRequest.codeChanged
-        if s.pointee.exitRequest != 0 || s.pointee.activity != .running { return nil }
-      }
+    do {
+      return try make(cpu)
+    } catch {
+      // The delivery counts, and a handler that cannot be fetched faults without end: the run loop looks at the count in between.
+      cpu.deliver(error)
+      cpu.s.pointee.exitRequest &= ~ExitRequest.codeChanged
+      return nil
     }
   }
 

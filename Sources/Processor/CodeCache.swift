@@ -4,7 +4,7 @@ import X86Decoder
 /// The decoded operations of one page of code in one mode: where in the page blocks begin.
 public struct CodePage {
   public let physicalPage: UInt64
-  /// What decoding depended on: mode, limit of CS and where in a page CS begins.
+  /// What decoding depended on: mode, base and limit of CS.
   public let key: CodeKey
   public var next: UnsafeMutablePointer<CodePage>?
   /// Open-addressed table of block starts: pointer << 16 | offset + 1; 0 is empty.
@@ -48,12 +48,12 @@ public struct CodePage {
 
 public struct CodeKey: Equatable {
   public var modeKey: UInt16
-  public var csOffset: UInt16
+  public var csBase: UInt32
   public var csLimit: UInt32
 
-  @inlinable public init(modeKey: UInt16, csOffset: UInt16, csLimit: UInt32) {
+  @inlinable public init(modeKey: UInt16, csBase: UInt32, csLimit: UInt32) {
     self.modeKey = modeKey
-    self.csOffset = csOffset
+    self.csBase = csBase
     self.csLimit = csLimit
   }
 }

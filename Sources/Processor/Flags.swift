@@ -24,12 +24,12 @@ public enum Flags {
     kind | UInt32(truncatingIfNeeded: justification(size)) &<< 8
   }
 
-  @usableFromInline @inline(__always)
-  static func shift(_ fk: UInt32) -> UInt64 { UInt64(fk &>> 8) & 63 }
+  @inlinable @inline(__always)
+  public static func shift(_ fk: UInt32) -> UInt64 { UInt64(fk &>> 8) & 63 }
 
   /// The second operand, left-justified; for the kinds add, sub, adc and sbb.
-  @usableFromInline @inline(__always)
-  static func secondOperand(_ fr: UInt64, _ fa: UInt64, _ fk: UInt32) -> UInt64 {
+  @inlinable @inline(__always)
+  public static func secondOperand(_ fr: UInt64, _ fa: UInt64, _ fk: UInt32) -> UInt64 {
     switch fk & 0xFF {
     case FlagKind.sub: return fa &- fr
     case FlagKind.add: return fr &- fa

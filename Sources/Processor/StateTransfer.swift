@@ -127,6 +127,7 @@ extension CPU {
     try v.field(&p.pointee.pae1)
     try v.field(&p.pointee.pae2)
     try v.field(&p.pointee.pae3)
+    try v.field(&p.pointee.a20Mask)
   }
 
   private func x87<V: FieldVisitor>(_ v: inout V) throws(StateError) {

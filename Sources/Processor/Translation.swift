@@ -110,8 +110,8 @@ extension CPU {
   }
 
   public var codeKey: CodeKey {
-    if s.pointee.modeKey & 8 != 0 { return CodeKey(modeKey: s.pointee.modeKey & 0x3F, csOffset: 0, csLimit: ~0) }
-    return CodeKey(modeKey: s.pointee.modeKey & 0x3F, csOffset: UInt16(truncatingIfNeeded: s.pointee.cs.base & 0xFFF),
+    if s.pointee.modeKey & 8 != 0 { return CodeKey(modeKey: s.pointee.modeKey & 0x3F, csBase: 0, csLimit: ~0) }
+    return CodeKey(modeKey: s.pointee.modeKey & 0x3F, csBase: UInt32(truncatingIfNeeded: s.pointee.cs.base),
                    csLimit: s.pointee.cs.limit)
   }
 }

@@ -177,9 +177,6 @@ struct CodeModificationTests {
     }
     // The byte at 117F0h: far below the limit of the one segment, 16 bytes below that of the other.
     #expect(enter(base: 0x11000, rip: 0x7F0) == 0x111)
-    // The key of decoded code tells where in a page CS begins and its limit, not on which page the limit falls.
-    withKnownIssue(isIntermittent: true) {
-      #expect(enter(base: 0x10000, rip: 0x17F0) == 16 + 2)
-    }
+    #expect(enter(base: 0x10000, rip: 0x17F0) == 16 + 2)
   }
 }
