@@ -166,8 +166,7 @@ struct BlockBuilder {
 
   /// The handler that executes an instruction by its generic function. x87 and vector instructions stand last in the list of mnemonics.
   private func outsideHandler(_ mnemonic: Mnemonic) -> Int {
-    if mnemonic.rawValue >= Mnemonic.EMMS.rawValue { return HandlerTable.Outside_Vector }
-    return mnemonic.rawValue >= Mnemonic.F2XM1.rawValue ? HandlerTable.Outside_X87 : HandlerTable.Outside_Execute
+    mnemonic.rawValue >= Mnemonic.F2XM1.rawValue ? HandlerTable.Outside_Float : HandlerTable.Outside_Execute
   }
 
   /// Makes the stub for a branch target (an offset relative to the page) and links to it.

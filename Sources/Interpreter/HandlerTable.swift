@@ -148,12 +148,11 @@ enum HandlerTable {
   static let X87_Compare = 1938  // [3]
   static let X87_CompareToFlags = 1941  // [2]
   static let Outside_Execute = 1943
-  static let Outside_X87 = 1944
-  static let Outside_Vector = 1945
-  static let Outside_Crossing = 1946
-  static let Control_Resolve = 1947
-  static let Control_CrossPage = 1948
-  static let count = 1949
+  static let Outside_Float = 1944
+  static let Outside_Crossing = 1945
+  static let Control_Resolve = 1946
+  static let Control_CrossPage = 1947
+  static let count = 1948
   static var addresses: UnsafePointer<UInt> { HandlerAddresses.table }
 }
 
@@ -4175,15 +4174,13 @@ private enum HandlerAddresses {
     t[1942] = unsafeBitCast(h22, to: UInt.self)
     let h23: Handler = Outside.execute
     t[1943] = unsafeBitCast(h23, to: UInt.self)
-    let h24: Handler = Outside.executeX87
+    let h24: Handler = Outside.executeFloat
     t[1944] = unsafeBitCast(h24, to: UInt.self)
-    let h25: Handler = Outside.executeVector
+    let h25: Handler = Outside.executeCrossing
     t[1945] = unsafeBitCast(h25, to: UInt.self)
-    let h26: Handler = Outside.executeCrossing
+    let h26: Handler = Control.resolve
     t[1946] = unsafeBitCast(h26, to: UInt.self)
-    let h27: Handler = Control.resolve
+    let h27: Handler = Control.crossPage
     t[1947] = unsafeBitCast(h27, to: UInt.self)
-    let h28: Handler = Control.crossPage
-    t[1948] = unsafeBitCast(h28, to: UInt.self)
   }
 }

@@ -19,23 +19,12 @@ enum Outside {
     return handler(of: next)(cpu, next, cpu.s.pointee.budget, cpu.s.pointee.flagResult, cpu.s.pointee.flagAux)
   }
 
-  /// Handler of an x87 instruction without a fast handler: such an instruction neither branches nor changes the mode.
-  static func executeX87(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+  /// Handler of an x87 or vector instruction without a fast handler: such an instruction neither branches nor changes the mode.
+  /// One handler for both: two of the same structure would be merged by the optimiser and lose their tail calls.
+  static func executeFloat(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
     cpu.s.pointee.flagResult = fr
     cpu.s.pointee.flagAux = fa
-    if let elsewhere = runX87(cpu, op, n) {
-      if elsewhere == op { return }
-      return handler(of: elsewhere)(cpu, elsewhere, cpu.s.pointee.budget, cpu.s.pointee.flagResult, cpu.s.pointee.flagAux)
-    }
-    let next = op + 1
-    return handler(of: next)(cpu, next, n, cpu.s.pointee.flagResult, cpu.s.pointee.flagAux)
-  }
-
-  /// The same for vector instructions.
-  static func executeVector(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
-    cpu.s.pointee.flagResult = fr
-    cpu.s.pointee.flagAux = fa
-    if let elsewhere = runVector(cpu, op, n) {
+    if let elsewhere = runFloat(cpu, op, n) {
       if elsewhere == op { return }
       return handler(of: elsewhere)(cpu, elsewhere, cpu.s.pointee.budget, cpu.s.pointee.flagResult, cpu.s.pointee.flagAux)
     }
@@ -45,23 +34,16 @@ enum Outside {
 
   /// Returns nil to go on with the next operation, `op` itself to leave the chain, or where else to go on.
   @inline(never)
-  private static func runX87(_ cpu: CPU, _ op: OperationPointer, _ n: Int) -> OperationPointer? {
+  private static func runFloat(_ cpu: CPU, _ op: OperationPointer, _ n: Int) -> OperationPointer? {
     synchronise(cpu, op, n)
     let decoded = UnsafePointer<DecodedInstruction>(bitPattern: op.pointee.link).unsafelyUnwrapped
     do {
-      try cpu.executeX87(decoded.pointee.instruction)
-    } catch {
-      return deliver(cpu, error) ?? op
-    }
-    return cpu.s.pointee.exitRequest == 0 ? nil : finishOutside(cpu, op)
-  }
-
-  @inline(never)
-  private static func runVector(_ cpu: CPU, _ op: OperationPointer, _ n: Int) -> OperationPointer? {
-    synchronise(cpu, op, n)
-    let decoded = UnsafePointer<DecodedInstruction>(bitPattern: op.pointee.link).unsafelyUnwrapped
-    do {
-      _ = try cpu.executeVector(decoded.pointee.instruction)
+      // x87 instructions stand before MMX and vector instructions in the list of mnemonics.
+      if decoded.pointee.instruction.mnemonic.rawValue < Mnemonic.EMMS.rawValue {
+        try cpu.executeX87(decoded.pointee.instruction)
+      } else {
+        _ = try cpu.executeVector(decoded.pointee.instruction)
+      }
     } catch {
       return deliver(cpu, error) ?? op
     }

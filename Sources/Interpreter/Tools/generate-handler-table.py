@@ -187,14 +187,13 @@ FAMILIES = [
     ("X87_Compare", "X87_Compare<{0}>", [POPS]),
     ("X87_CompareToFlags", "X87_CompareToFlags<{0}>", [POPS[:2]]),
     ("Outside_Execute", "Outside", []),
-    ("Outside_X87", "Outside", []),
-    ("Outside_Vector", "Outside", []),
+    ("Outside_Float", "Outside", []),
     ("Outside_Crossing", "Outside", []),
     ("Control_Resolve", "Control", []),
     ("Control_CrossPage", "Control", []),
 ]
 FUNCTION = {"Outside_Execute": "execute", "Outside_Crossing": "executeCrossing",
-            "Outside_X87": "executeX87", "Outside_Vector": "executeVector",
+            "Outside_Float": "executeFloat",
             "Control_Resolve": "resolve", "Control_CrossPage": "crossPage"}
 
 entries, bases = [], []
