@@ -49,6 +49,9 @@ final class CommandLineHost: MachineHost {
       ports.append(port)
     }
     var timeout = events.isEmpty && !isInterrupted ? mayWait : 0
+    for descriptor in screen?.waitDescriptors ?? [] {
+      waiting.append(pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0))
+    }
     if screen != nil { timeout = min(timeout, Self.framePeriod / 2) }
     guard poll(&waiting, nfds_t(waiting.count), Int32((timeout + 999_999) / 1_000_000)) > 0 else { return events }
     for (entry, port) in zip(waiting, ports) where entry.revents != 0 {
@@ -78,12 +81,20 @@ final class CommandLineHost: MachineHost {
 
   // MARK: Screen
 
+  private func text(_ machine: Machine) -> TextScreen? {
+    machine.textCells().map { t in
+      TextScreen(
+        columns: t.columns, rows: t.rows, cells: t.cells.map { .init(code: $0.code, attribute: $0.attribute) },
+        cursor: t.cursor)
+    }
+  }
+
   private func refresh(_ machine: Machine) -> [InputEvent] {
     guard let screen else { return [] }
     let now = wallTime()
     if now &- lastFrame >= Self.framePeriod {
       lastFrame = now
-      if machine.render(into: &frame) { screen.show(frame) }
+      if machine.render(into: &frame) { screen.show(frame, text: text(machine)) }
     }
     return screen.takeEvents().compactMap { event in
       switch event {

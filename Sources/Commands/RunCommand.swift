@@ -125,7 +125,7 @@ struct MachineOptions: ParsableArguments {
 }
 
 struct OutputOptions: ParsableArguments {
-  @Option(help: ArgumentHelp("none or sdl (default none).", valueName: "KIND"))
+  @Option(help: ArgumentHelp("none, sdl, text or vnc=HOST:N for port 5900 + N (default none).", valueName: "KIND"))
   var display: String = "none"
   @Option(parsing: .singleValue, help: ArgumentHelp(
     "Writes the screen as PNG, at the end or when virtual time reaches TIME (10s, 500ms); repeats.", valueName: "F[@TIME]"))

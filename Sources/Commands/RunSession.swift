@@ -37,7 +37,11 @@ final class RunSession {
 
     let host = CommandLineHost(endpoints: endpoints, screen: screen)
     Terminal.handleSignals()
-    if endpoints.contains(where: { $0.kind == .stdio && $0.canBringInput }) { Terminal.makeRaw() }
+    if screen is TextDisplay {
+      Terminal.makeRaw(greeting: TextDisplay.enter, farewell: TextDisplay.leave)
+    } else if endpoints.contains(where: { $0.kind == .stdio && $0.canBringInput }) {
+      Terminal.makeRaw()
+    }
     defer { Terminal.restore() }
     let limits = Machine.Limits(
       instructions: control.maxInstructions?.value, wallTime: control.timeout.map { UInt64(max(0, $0) * 1e9) })
@@ -209,6 +213,9 @@ final class RunSession {
       kinds.append(kind)
     }
     guard kinds.count <= 4 else { throw .usage("a PC has at most four serial ports") }
+    if output.display == "text", kinds.contains(.stdio) {
+      throw .usage("--display text needs the terminal for itself: connect the serial port to something else than stdio")
+    }
     guard kinds.filter({ $0 == .stdio }).count <= 1 else {
       throw .usage("only one serial port can be connected to stdio")
     }
@@ -232,12 +239,19 @@ final class RunSession {
   }
 
   private func makeScreen() throws(MachineError) -> (any Screen)? {
-    switch options.output.display {
-    case "none": return nil
-    case "sdl":
-      do { return try SDLDisplay(title: "Xenolith") } catch { throw .usage(error.description) }
-    case let kind: throw .usage("--display takes none or sdl, not '\(kind)'")
+    let kind = options.output.display
+    do throws(DisplayError) {
+      if kind == "none" { return nil }
+      if kind == "sdl" { return try SDLDisplay(title: "Xenolith") }
+      if kind == "text" {
+        guard Terminal.isTerminal else { throw DisplayError("--display text needs a terminal on standard input") }
+        return TextDisplay(input: 0) { HostFile.writeAll(1, $0.utf8) }
+      }
+      if kind.hasPrefix("vnc=") { return try VNCDisplay(address: String(kind.dropFirst(4)), name: "Xenolith") }
+    } catch {
+      throw .usage(error.description)
     }
+    throw .usage("--display takes none, sdl, text or vnc=HOST:N, not '\(kind)'")
   }
 }
 

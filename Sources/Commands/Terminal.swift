@@ -10,6 +10,8 @@ enum Terminal {
   // Only the main thread and signal handlers touch these; handlers read what was written before they were installed.
   nonisolated(unsafe) private static var saved = termios()
   nonisolated(unsafe) private static var isRaw = false
+  /// Sent when the terminal is given back.
+  nonisolated(unsafe) private static var farewell: [UInt8] = []
   nonisolated(unsafe) private static var interrupts: sig_atomic_t = 0
 
   static var isTerminal: Bool { isatty(0) == 1 }
@@ -17,13 +19,20 @@ enum Terminal {
   /// A signal asked the run to end.
   static var isInterrupted: Bool { interrupts > 0 }
 
-  static func makeRaw() {
+  /// - Parameters:
+  ///   - greeting: what to send to the terminal first.
+  ///   - farewell: what undoes it.
+  static func makeRaw(greeting: String = "", farewell: String = "") {
     guard !isRaw, isTerminal, tcgetattr(0, &saved) == 0 else { return }
     var raw = saved
     cfmakeraw(&raw)
     // Output keeps its translation of newlines: messages of this program come through too.
     raw.c_oflag = saved.c_oflag
     isRaw = tcsetattr(0, TCSANOW, &raw) == 0
+    if isRaw {
+      HostFile.writeAll(1, greeting.utf8)
+      self.farewell = Array(farewell.utf8)
+    }
     atexit { Terminal.restore() }
   }
 
@@ -31,6 +40,7 @@ enum Terminal {
   static func restore() {
     guard isRaw else { return }
     isRaw = false
+    _ = farewell.withUnsafeBytes { write(1, $0.baseAddress, $0.count) }
     tcsetattr(0, TCSANOW, &saved)
   }
 

@@ -41,6 +41,43 @@ public enum KeyMap {
     .leftControl, .leftShift, .leftAlt, .leftMeta, .rightControl, .rightShift, .rightAlt, .rightMeta,
   ]
 
+  /// The key at this position: an XT (set 1) make code, with bit 7 set where the keyboard sends E0h before it, as in QEMU's
+  /// extended key events.
+  public static func key(scanCode: UInt32) -> Key? {
+    switch scanCode {
+    case 0xC6, 0xE046: return .pause
+    case 0xB7: return .printScreen
+    case 1...0x7F: return Key.allCases.first { !isExtended($0) && UInt32($0.set1) == scanCode }
+    case 0x81...0xFF: return Key.allCases.first { isExtended($0) && UInt32($0.set1) == scanCode & 0x7F }
+    default: return nil
+    }
+  }
+
+  /// Keys whose codes have the prefix E0h.
+  private static func isExtended(_ key: Key) -> Bool { key.rawValue >> 8 == 0xE0 }
+
+  /// The key of a US keyboard that makes an X11 keysym (X11 protocol, appendix A).
+  public static func key(keysym: UInt32) -> Key? {
+    switch keysym {
+    case 0x20...0x7E: return keys(typing: UInt8(keysym))?.key
+    case 0xFFBE...0xFFC9: return functions[Int(keysym - 0xFFBE)]
+    case 0xFFB0...0xFFB9:
+      return keysym == 0xFFB0 ? .keypad0 : keypad[Int(keysym - 0xFFB1) + 6]
+    default: return keysyms[keysym]
+    }
+  }
+
+  private static let keysyms: [UInt32: Key] = [
+    0xFF08: .backspace, 0xFF09: .tab, 0xFE20: .tab, 0xFF0D: .enter, 0xFF13: .pause, 0xFF14: .scrollLock, 0xFF15: .printScreen,
+    0xFF1B: .escape, 0xFF50: .home, 0xFF51: .left, 0xFF52: .up, 0xFF53: .right, 0xFF54: .down, 0xFF55: .pageUp,
+    0xFF56: .pageDown, 0xFF57: .end, 0xFF61: .printScreen, 0xFF63: .insert, 0xFF67: .menu, 0xFF7F: .numLock,
+    0xFF8D: .keypadEnter, 0xFF95: .keypad7, 0xFF96: .keypad4, 0xFF97: .keypad8, 0xFF98: .keypad6, 0xFF99: .keypad2,
+    0xFF9A: .keypad9, 0xFF9B: .keypad3, 0xFF9C: .keypad1, 0xFF9E: .keypad0, 0xFF9F: .keypadPeriod, 0xFFAA: .keypadMultiply,
+    0xFFAB: .keypadPlus, 0xFFAD: .keypadMinus, 0xFFAE: .keypadPeriod, 0xFFAF: .keypadDivide, 0xFFE1: .leftShift,
+    0xFFE2: .rightShift, 0xFFE3: .leftControl, 0xFFE4: .rightControl, 0xFFE5: .capsLock, 0xFFE7: .leftMeta, 0xFFE8: .rightMeta,
+    0xFFE9: .leftAlt, 0xFFEA: .rightAlt, 0xFE03: .rightAlt, 0xFFEB: .leftMeta, 0xFFEC: .rightMeta, 0xFFFF: .delete,
+  ]
+
   /// The key of a US keyboard that types an ASCII character, and whether Shift or Control is held with it.
   public static func keys(typing character: UInt8) -> (key: Key, shift: Bool, control: Bool)? {
     switch character {

@@ -49,7 +49,7 @@ public final class SDLDisplay: Screen {
 
   // MARK: Picture
 
-  public func show(_ frame: Frame) {
+  public func show(_ frame: Frame, text: TextScreen?) {
     guard frame.width > 0, frame.height > 0 else { return }
     if size != (frame.width, frame.height) { resize(frame.width, frame.height) }
     guard let texture else { return }
@@ -69,6 +69,8 @@ public final class SDLDisplay: Screen {
   }
 
   // MARK: Events
+
+  public var waitDescriptors: [Int32] { [] }
 
   private func field<T>(_ offset: Int, _ type: T.Type) -> T { event.load(fromByteOffset: offset, as: type) }
 

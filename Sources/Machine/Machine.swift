@@ -201,6 +201,11 @@ public final class Machine {
     return board.vga != nil
   }
 
+  /// The characters (code page 437) and attributes of a text mode; nil in graphics modes and without a display.
+  public func textCells() -> (columns: Int, rows: Int, cells: [(code: UInt8, attribute: UInt8)], cursor: Int?)? {
+    board.vga?.textCells()
+  }
+
   // MARK: Input
 
   /// Lets an event from outside enter at the present instruction.

@@ -54,7 +54,9 @@ struct ACPITables {
     let dsdt = append(Self.table("DSDT", revision: 2, Self.dsdtBody(board)))
     let fadt = append(
       Self.table("FACP", revision: 3, Self.fadtBody(facs: facs, dsdt: dsdt)),
-      pointers: [Pointer(offset: 36, size: 4), Pointer(offset: 40, size: 4), Pointer(offset: 140, size: 8)])
+      pointers: [
+        Pointer(offset: 36, size: 4), Pointer(offset: 40, size: 4), Pointer(offset: 132, size: 8), Pointer(offset: 140, size: 8),
+      ])
     var tables = [fadt, append(Self.table("APIC", revision: 3, Self.madtBody(board)))]
     if board.hasHPET { tables.append(append(Self.table("HPET", revision: 1, Self.hpetBody()))) }
     let rsdt = append(
@@ -154,7 +156,7 @@ struct ACPITables {
     b.put(port(PowerPorts.reset, bits: 8, access: 1))
     b.put(PowerPorts.resetValue)
     b.put([0, 0, 0] as [UInt8])
-    b.put(UInt64(0))  // X_FIRMWARE_CTRL: the 32-bit field says it
+    b.put(facs)
     b.put(dsdt)
     b.put(port(UInt64(PowerPorts.event), bits: 32, access: 2))
     b.put(port(0, bits: 0, access: 0))

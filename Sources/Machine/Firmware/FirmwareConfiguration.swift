@@ -9,7 +9,8 @@ enum FirmwareConfiguration {
     device.setItem(FwCfg.Key.processorCount, number: UInt16(configuration.processors))
     device.setItem(FwCfg.Key.maximumProcessors, number: UInt16(configuration.processors))
     device.setItem(FwCfg.Key.irq0Override, number: UInt32(1))
-    device.setItem(FwCfg.Key.graphics, number: UInt16(configuration.hasVGA ? 1 : 0))
+    // "No graphics": 1 sends the text of the firmware to COM1.
+    device.setItem(FwCfg.Key.graphics, number: UInt16(configuration.hasVGA ? 0 : 1))
     var map = ByteBuffer()
     func ram(_ base: UInt64, _ length: UInt64) {
       guard length > 0 else { return }
