@@ -9,20 +9,28 @@ struct RunCommand: ParsableCommand {
     commandName: "run",
     abstract: "Emulates a PC.",
     discussion: """
-      IMAGE is recognised by its content: Linux bzImage, ELF (vmlinux, multiboot, PVH), boot sector. Without anything to
-      boot, a built-in ROM shows the machine.
+      IMAGE is recognised by its content: Linux bzImage, ELF (vmlinux,
+      multiboot, PVH), boot sector. Without anything to boot, a built-in ROM
+      shows the machine.
 
       Examples:
-        xenolith run --kernel vmlinuz --initrd initrd.gz --append "console=ttyS0" --memory 256M
-        xenolith run --kernel xen.gz --append "com1=115200 console=com1" --module "vmlinuz console=hvc0" --module initrd.gz
+        xenolith run --kernel vmlinuz --initrd initrd.gz --append console=ttyS0
+        xenolith run --kernel xen.gz --append "com1=115200 console=com1" \
+            --module "vmlinuz console=hvc0" --module initrd.gz
         xenolith run --load test.bin@0x7c00 --debug-exit 0xf4 --timeout 10
-        xenolith run --kernel vmlinuz --max-instructions 500M --save-on-exit half.state --stats -
+        xenolith run --kernel vmlinuz --max-instructions 500M \
+            --save-on-exit half.state --stats -
 
-      Keys of --serial stdio on a terminal: Ctrl-A x ends the run, Ctrl-A h shows the others.
+      Ctrl-A x ends the run when the serial port is a terminal, Ctrl-A h shows
+      what else there is.
 
-      Exit codes: 0 the guest powered off; its own code with --debug-exit; 64 usage error; 65 bad image or configuration;
-      66 file missing; 70 internal error; 101 triple fault; 102 halted with interrupts off for good; 103 --timeout;
-      104 --max-instructions; 130 interrupted.
+      Exit codes:
+        0    the guest powered off (its own code with --debug-exit)
+        64   usage error           65   bad image or configuration
+        66   file missing          70   internal error
+        101  triple fault          102  halted with interrupts off for good
+        103  --timeout             104  --max-instructions
+        130  interrupted
       """)
 
   @Argument(help: "What to boot, recognised by its content.")
@@ -125,7 +133,7 @@ struct MachineOptions: ParsableArguments {
 }
 
 struct OutputOptions: ParsableArguments {
-  @Option(help: ArgumentHelp("none, sdl, text or vnc=HOST:N for port 5900 + N (default none).", valueName: "KIND"))
+  @Option(help: ArgumentHelp("none, sdl, text or vnc=HOST:N for port 5900 + N.", valueName: "KIND"))
   var display: String = "none"
   @Option(parsing: .singleValue, help: ArgumentHelp(
     "Writes the screen as PNG, at the end or when virtual time reaches TIME (10s, 500ms); repeats.", valueName: "F[@TIME]"))

@@ -91,8 +91,8 @@ final class RunSession {
     var configuration: MachineConfiguration
     if let saved {
       configuration = try SaveState.configuration(of: saved, name: options.control.restore ?? "")
-      if given.memory != nil || given.cpus != nil || given.cpu != nil {
-        throw .usage("--memory, --cpus and --cpu come from the saved machine: leave them out with --restore")
+      if given.memory != nil || given.cpus != nil || given.cpu != nil || given.debugExit != nil || given.debugExitQemu != nil {
+        throw .usage("--memory, --cpus, --cpu and --debug-exit come from the saved machine: leave them out with --restore")
       }
       if let boot { configuration.boot = boot }
       return configuration

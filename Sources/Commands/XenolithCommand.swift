@@ -7,10 +7,11 @@ public struct XenolithCommand: ParsableCommand {
     abstract: "A full-system x86 emulator: deterministic, explainable, without virtualisation hardware.",
     discussion: """
       Examples:
-        xenolith run --kernel vmlinuz --initrd initrd.gz --append "console=ttyS0"
+        xenolith run --kernel vmlinuz --initrd initrd.gz --append console=ttyS0
         xenolith run --load test.bin@0x7c00 --debug-exit 0xf4
         xenolith disassemble --bits 16 bootsector.bin
       """,
+    version: "0.1.0",
     subcommands: [RunCommand.self, DisassembleCommand.self])
 
   public init() {}

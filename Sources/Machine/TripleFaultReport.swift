@@ -32,12 +32,31 @@ enum TripleFaultReport {
     lines.append("  " + [("ES", s.es), ("CS", s.cs), ("SS", s.ss), ("DS", s.ds), ("FS", s.fs), ("GS", s.gs)].map {
       "\($0.0) \(hex(UInt64($0.1.selector), 4))"
     }.joined(separator: "  "))
+    if let code = instruction(cpu) { lines.append("  Instruction: \(code)") }
     lines.append("  The events that led to it, the last one could not be delivered:")
     for record in s.environment.takeUnretainedValue().faultLog.lastChain(of: s.index) {
       lines.append("    " + String(repeating: " ", count: Int(min(record.depth, 8))) + record.description)
     }
     lines.append("  " + cause(s))
     return lines.joined(separator: "\n")
+  }
+
+  /// Bytes and text of the instruction at CS:RIP, where it can be read.
+  private static func instruction(_ cpu: CPU) -> String? {
+    let s = cpu.s.pointee
+    let memory = s.environment.takeUnretainedValue().memory
+    var bytes: [UInt8] = []
+    for n in 0..<15 as Range<UInt64> {
+      let linear = s.cs.base &+ s.rip &+ n
+      guard let physical = cpu.translateForDebugger(s.longMode ? linear : linear & 0xFFFF_FFFF),
+        let host = memory.host(physical) else { break }
+      bytes.append(host.load(as: UInt8.self))
+    }
+    guard !bytes.isEmpty else { return "cannot be read: its page is not mapped to memory" }
+    let decoded = bytes.withUnsafeBytes { Decoder.decode($0.baseAddress!, available: $0.count, codeSize: s.codeSize) }
+    let length = max(1, min(Int(decoded.length), bytes.count))
+    let dump = bytes[..<length].map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined(separator: " ")
+    return "\(dump)  \(Disassembler.text(of: decoded, at: s.rip))"
   }
 
   /// The commonest reasons, as far as the registers show them.

@@ -96,15 +96,20 @@ private func makeBzImage(relocatable: Bool = true, has64: Bool = true, preferred
     #expect(memory.u32(zero + 0x210) & 0xFF == 0xFF)
   }
 
-  @Test func fallsBackTo32Bits() throws {
-    for (longMode, has64) in [(false, true), (true, false)] {
-      let entry = try load(makeBzImage(has64: has64), memory: bootMemory(), longMode: longMode)
+  @Test func kernelsWithoutTheFlagStartIn32Bits() throws {
+    for longMode in [false, true] {
+      let entry = try load(makeBzImage(has64: false), memory: bootMemory(), longMode: longMode)
       #expect(entry.instructionPointer == 0x100_0000)
       guard case .protected32 = entry.mode else {
         Issue.record("not the 32-bit entry")
         return
       }
     }
+  }
+
+  @Test func a64BitKernelNeedsA64BitProcessor() {
+    let text = sentence { () throws(MachineError) in _ = try load(makeBzImage(), memory: bootMemory(), longMode: false) }
+    #expect(text?.contains("--cpu") == true)
   }
 
   @Test func movesDownWhenPreferredAddressHasNoMemory() throws {

@@ -85,6 +85,8 @@ enum LinuxBoot {
     into memory: BootMemory, longMode: Bool, rsdp: UInt64
   ) throws(MachineError) -> ProcessorEntry {
     let header = try Header(kernel.bytes, name: kernel.name)
+    // Only 64-bit kernels have the flag (XLF_KERNEL_64).
+    if header.has64BitEntry && !longMode { throw Self.needsLongMode(kernel.name) }
     let code = kernel.bytes[header.setupBytes...]
     let room = max(header.initSize, UInt64(code.count))
     let base = try place(header, room: room, name: kernel.name, memory)
@@ -96,8 +98,11 @@ enum LinuxBoot {
     try fill(
       &parameters, initrd: initrd, commandLine: commandLine, commandLineLimit: header.commandLineLimit,
       initrdLimit: header.initrdLimit, rsdp: rsdp, memory)
-    let use64 = longMode && header.has64BitEntry
-    return try entry(at: use64 ? base + 0x200 : base, long: use64, memory)
+    return try entry(at: header.has64BitEntry ? base + 0x200 : base, long: header.has64BitEntry, memory)
+  }
+
+  private static func needsLongMode(_ name: String) -> MachineError {
+    .usage("\(name) is a 64-bit kernel, but the chosen CPU model has no 64-bit mode: choose another with --cpu")
   }
 
   /// An uncompressed kernel (`vmlinux`): there is no setup header, so the loader writes what the kernel reads of it.
@@ -105,9 +110,7 @@ enum LinuxBoot {
     _ elf: ELFFile, name: String, initrd: BootDescription.File?, commandLine: String,
     into memory: BootMemory, longMode: Bool, rsdp: UInt64
   ) throws(MachineError) -> ProcessorEntry {
-    if elf.is64Bit && !longMode {
-      throw .usage("\(name) is a 64-bit kernel, but the chosen CPU model has no 64-bit mode: choose another with --cpu")
-    }
+    if elf.is64Bit && !longMode { throw needsLongMode(name) }
     try elf.load(into: memory, name: name)
     var parameters = ByteBuffer(count: Field.size)
     parameters.set(UInt16(0xAA55), at: Field.bootFlag)
