@@ -134,7 +134,7 @@ public final class Machine {
     target.put(tables.image, at: layout.acpiBase)
     target.put(tables.rsdp, at: root)
     target.put(MPTable.build(processors: configuration.processors, at: root + 0x100), at: root + 0x100)
-    BIOSDataArea.write(to: target, serialPorts: description.serialPorts.map(\.base), hardDisks: 0)
+    LegacyBIOS.write(to: target, serialPorts: description.serialPorts.map(\.base))
     return BootLoader.Tables(rsdpAddress: root, rsdp: tables.rsdp)
   }
 

@@ -53,6 +53,24 @@ private func end(_ program: [UInt8], limit: UInt64 = 10_000_000) throws -> EndRe
   }
 }
 
+@Suite struct LegacyBIOSTests {
+  @Test func callersLearnThatNobodyIsThere() throws {
+    let machine = try Machine(.running(Program.biosCalls))
+    #expect(try machine.run(host: BatchHost(), limits: .init(instructions: 1000)) == .exitCode(3))
+    func word(_ address: UInt64) -> UInt64 { machine.memory.read(address, size: 2) }
+    #expect(word(0x500) == 639)
+    #expect(word(0x502) >> 8 == 0x86 && word(0x506) & 1 == 1)
+    #expect(word(0x504) >> 8 == 0x01 && word(0x508) & 1 == 1)
+  }
+
+  @Test func theResetVectorResets() throws {
+    // jmp F000:FFF0
+    let machine = try Machine(.running([0xEA, 0xF0, 0xFF, 0x00, 0xF0]))
+    machine.endsOnReset = true
+    #expect(try machine.run(host: BatchHost(), limits: .init(instructions: 1000)) == .reset)
+  }
+}
+
 @Suite struct TimeTests {
   @Test func idleTimeIsSkippedToTheTimer() throws {
     let machine = try Machine(.running(Program.timer))
