@@ -9,6 +9,7 @@ enum Step {
     let s = cpu.s
     // RF lasts for one instruction; TF counts as it stood before the instruction.
     let resume = s.pointee.systemFlags & RFLAGS.RF != 0
+    let task = s.pointee.tr.selector
     let trap = s.pointee.systemFlags & RFLAGS.TF != 0
     if s.pointee.dr7 & 0xFF != 0, cpu.checkCodeBreakpoint() { return }
     var singleStep = false
@@ -19,8 +20,7 @@ enum Step {
       s.pointee.budget = 1
       try cpu.execute(instruction)
       s.pointee.retired &+= s.pointee.retireWeight
-      // An instruction that loads RFLAGS (IRET) may set RF for the next one.
-      if resume, !loadsRF(instruction.mnemonic), s.pointee.nextRIP != s.pointee.rip { s.pointee.systemFlags &= ~RFLAGS.RF }
+      if resume, !keepsRF(instruction, cpu, task: task) { s.pointee.systemFlags &= ~RFLAGS.RF }
       s.pointee.rip = s.pointee.nextRIP
       singleStep = trap && !suppressesTrap(instruction.mnemonic, cpu)
     } catch {
@@ -32,7 +32,20 @@ enum Step {
     _ = cpu.deliverDebugTraps(singleStep: singleStep)
   }
 
-  private static func loadsRF(_ m: Mnemonic) -> Bool { m == .IRET }
+  /// Whether RF is left as it is: IRET and task switches load it for the next instruction, and a string instruction that
+  /// goes on is not complete (SDM vol. 3B §18.3.1.1).
+  private static func keepsRF(_ i: borrowing Instruction, _ cpu: CPU, task: UInt16) -> Bool {
+    let s = cpu.s
+    switch i.mnemonic {
+    case .IRET: return true
+    case .LTR: return false
+    default:
+      if s.pointee.tr.selector != task { return true }
+      if s.pointee.nextRIP != s.pointee.rip { return false }
+      if i.prefixes.isDisjoint(with: [.rep, .repne]) { return false }
+      return OpcodeMap.shared.attributes(i.row).contains(.string)
+    }
+  }
 
   /// Instructions that deliver an exception themselves clear TF.
   private static func suppressesTrap(_ m: Mnemonic, _ cpu: CPU) -> Bool {

@@ -186,6 +186,8 @@ extension VirtualCPU: ProcessorSignals {
 
   public func signalINIT() {
     cpu.s.pointee.initPending = true
+    // A start-up IPI from before it is void.
+    cpu.s.pointee.sipiPending = 0
     cpu.s.pointee.exitRequest |= ExitRequest.event
   }
 

@@ -62,8 +62,10 @@ enum TripleFaultReport {
   /// The commonest reasons, as far as the registers show them.
   private static func cause(_ s: CPUState) -> String {
     let gate = s.longMode ? 16 : s.protectedMode || s.v86 ? 8 : 4
-    if Int(s.idtr.limit) < 14 * gate + gate - 1 {
-      return "The IDT has no entry for exception 14 or above (its limit is \(s.idtr.limit)): the guest had not set up its exception handlers."
+    let entries = (Int(s.idtr.limit) + 1) / gate
+    if entries <= 14 {
+      let missing = entries == 0 ? "any exception" : "exceptions from \(entries) on"
+      return "The IDT has no entry for \(missing) (its limit is \(s.idtr.limit)): the guest had not set up its exception handlers."
     }
     if s.cr0 >> 31 & 1 == 1, s.cr2 != 0 {
       return "The last page fault was at linear address 0x\(String(s.cr2, radix: 16)): if the handler, its stack or the IDT is not mapped, no exception can be delivered."

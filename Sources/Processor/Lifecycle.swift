@@ -50,7 +50,8 @@ extension CPU {
     p.pointee.shadowIsMovSS = false
     p.pointee.nmiBlocked = false
     p.pointee.nmiPending = false
-    p.pointee.sipiPending = 0
+    // A start-up IPI may follow an INIT before the processor has taken that: only RESET forgets it.
+    if !isINIT { p.pointee.sipiPending = 0 }
     p.pointee.deliveringVector = 0
     p.pointee.pendingDebug = 0
     p.pointee.cr0 = 0x10 | (isINIT ? cacheBits : CR0.CD | CR0.NW)

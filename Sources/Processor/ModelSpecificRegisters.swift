@@ -119,6 +119,8 @@ extension CPU {
   public func writeMSR(_ index: UInt32, _ value: UInt64) throws(Fault) {
     // Existence is the same question for reading and writing, but for the command registers.
     if index == MSR.microcodeUpdate, has(.p6) { return }
+    // Some x2APIC registers are write-only (EOI, self-IPI), others read-only (SDM vol. 3A table 11-6): the APIC knows.
+    if MSR.x2APICFirst...MSR.x2APICLast ~= index, has(.x2apic) { return try writeAPIC(index, value) }
     guard let old = readMSR(index) else { throw .generalProtection() }
     switch index {
     case MSR.p5MachineCheckAddress, MSR.p5MachineCheckType, MSR.platformID, MSR.microcodeRevision:
@@ -130,9 +132,7 @@ extension CPU {
     case MSR.tscAdjust:
       s.pointee.tscOffset = s.pointee.tscOffset &+ (value &- old)
       s.pointee.msr.tscAdjust = value
-    case MSR.apicBase, MSR.tscDeadline, MSR.x2APICFirst...MSR.x2APICLast:
-      if !environment.bus.writeAPICRegister(index, value) { throw .generalProtection() }
-      s.pointee.exitRequest |= ExitRequest.event
+    case MSR.apicBase, MSR.tscDeadline: try writeAPIC(index, value)
     case MSR.sysenterCS: s.pointee.sysenterCS = value & 0xFFFF_FFFF
     case MSR.sysenterESP: s.pointee.sysenterESP = try canonical(value)
     case MSR.sysenterEIP: s.pointee.sysenterEIP = try canonical(value)
@@ -169,6 +169,11 @@ extension CPU {
       guard let n = Self.fixedRange(index) else { throw .generalProtection() }
       s.pointee.msr.mtrrFixed[n] = try memoryTypes(value, allowUncachedMinus: false)
     }
+  }
+
+  private func writeAPIC(_ index: UInt32, _ value: UInt64) throws(Fault) {
+    if !environment.bus.writeAPICRegister(index, value) { throw .generalProtection() }
+    s.pointee.exitRequest |= ExitRequest.event
   }
 
   private func canonical(_ value: UInt64) throws(Fault) -> UInt64 {

@@ -136,8 +136,9 @@ extension CPU {
     switch UInt32(truncatingIfNeeded: s.pointee.rcx) {
     case 0: value = s.pointee.xcr0
     case 1 where has(.xgetbv1):
-      // XINUSE: every enabled component counts as in use, which is always allowed.
-      value = s.pointee.xcr0
+      // MXCSR counts as SSE state here, as processors show.
+      let inUse = componentsInUse() | (s.pointee.mxcsr != 0x1F80 ? XSaveLayout.sse : 0)
+      value = s.pointee.xcr0 & inUse
     default: throw .generalProtection()
     }
     s.pointee.rax = value & 0xFFFF_FFFF

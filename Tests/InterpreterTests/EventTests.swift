@@ -136,6 +136,43 @@ struct EventTests {
     #expect(events(m) == 1 && frameOffset(m) == 2 && m.s.pointee.rax == 6 && m.s.pointee.dr6 & 0xF == 1)
   }
 
+  /// RF lasts for one instruction, also for one that jumps to itself: the breakpoint hits its second execution.
+  @Test func resumeFlagAndTheShortestLoop() {
+    let m = machine([0xEB, 0xFE], halting: true)
+    m.cpu.setDebugRegister(0, TestMachine.code)
+    m.cpu.setDebugRegister(7, 1)
+    m.s.pointee.systemFlags |= RFLAGS.RF
+    #expect(m.virtual.run(instructions: 100) == .halted)
+    // The jump, the #DB, HLT.
+    #expect(m.virtual.retired == 3 && frameOffset(m) == 0 && m.s.pointee.dr6 & 0xF == 1)
+  }
+
+  /// The iterations of a string instruction are one instruction to RF.
+  @Test func resumeFlagAndRepetition() {
+    let m = machine([0xF3, 0xAA, 0xF4])  // rep stosb
+    m.s.pointee.rcx = 5
+    m.s.pointee.rdi = TestMachine.data
+    m.cpu.setDebugRegister(0, TestMachine.code)
+    m.cpu.setDebugRegister(7, 1)
+    m.s.pointee.systemFlags |= RFLAGS.RF
+    #expect(m.virtual.run(instructions: 100) == .halted)
+    #expect(events(m) == 0 && m.s.pointee.rcx == 0 && m.s.pointee.systemFlags & RFLAGS.RF == 0)
+  }
+
+  /// A start-up message right behind an INIT counts, one before it does not.
+  @Test func startUpFollowsINIT() {
+    let m = machine([])
+    m.write(0x8000, [0xF4])
+    m.s.pointee.apicBase &= ~(1 << 8)
+    m.virtual.signalINIT()
+    m.virtual.signalStartup(vector: 8)
+    #expect(m.virtual.run(instructions: 100) == .halted)
+    #expect(m.s.pointee.cs.base == 0x8000 && m.s.pointee.rip == 1)
+    m.virtual.signalStartup(vector: 8)
+    m.virtual.signalINIT()
+    #expect(m.virtual.run(instructions: 100) == .waitForSIPI)
+  }
+
   /// A data breakpoint is reported behind the instruction that hits it, also where other instructions of a block follow.
   @Test(arguments: [1, 1000] as [UInt64])
   func dataBreakpoint(portion: UInt64) {

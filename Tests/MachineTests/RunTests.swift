@@ -1,4 +1,5 @@
 import Platform
+import Processor
 import Testing
 import X86
 @testable import Machine
@@ -34,6 +35,7 @@ private func end(_ program: [UInt8], limit: UInt64 = 10_000_000) throws -> EndRe
       return
     }
     #expect(text.contains("Triple fault on CPU 0") && text.contains("real mode") && text.contains("7c05"))
+    #expect(text.contains("no entry for any exception"))
   }
 
   @Test func instructionLimitIsExact() throws {
@@ -123,6 +125,28 @@ private func end(_ program: [UInt8], limit: UInt64 = 10_000_000) throws -> EndRe
     #expect(machine.processors.allSatisfy { $0.retired > 0 })
     // Turns are on one time line.
     #expect(machine.clock.now == machine.retired)
+  }
+
+  /// EOI and self-IPI of the x2APIC can only be written (SDM vol. 3A table 11-6).
+  @Test func x2APICRegistersByMSR() throws {
+    let machine = try Machine(.running(Program.spin))
+    let cpu = machine.processors[0].cpu
+    let lapic = machine.connections[0].lapic
+    func isRefused(_ index: UInt32, _ value: UInt64) -> Bool {
+      do { try cpu.writeMSR(index, value) } catch { return error == .generalProtection() }
+      return false
+    }
+    #expect(isRefused(0x80B, 0) && cpu.readMSR(0x808) == nil, "not in x2APIC mode yet")
+    #expect(!isRefused(0x1B, 0xFEE0_0D00))
+    #expect(!isRefused(0x80F, 0x1FF) && !isRefused(0x83F, 0x55))
+    #expect(lapic.acknowledge() == 0x55 && cpu.readMSR(0x812) == 1 << 21)
+    #expect(!isRefused(0x80B, 0) && cpu.readMSR(0x812) == 0)
+    #expect(isRefused(0x80B, 1) && isRefused(0x83F, 0x100), "reserved bits")
+    for writeOnly in [0x80B, 0x83F] as [UInt32] { #expect(cpu.readMSR(writeOnly) == nil) }
+    for readOnly in [0x802, 0x803, 0x80A, 0x80D, 0x810, 0x820, 0x839] as [UInt32] {
+      #expect(cpu.readMSR(readOnly) != nil && isRefused(readOnly, 0))
+    }
+    for absent in [0x800, 0x80E, 0x831, 0x840, 0x8FF] as [UInt32] { #expect(cpu.readMSR(absent) == nil && isRefused(absent, 0)) }
   }
 
   @Test func turnsAreDeterministic() throws {

@@ -419,6 +419,45 @@ import X86Decoder
     #expect(user.run(0x0F, 0x32) == .fault(13, 0))
   }
 
+  /// The x2APIC decides which of its registers can be read or written, not the other direction's answer.
+  @Test func writeOnlyRegistersOfTheAPIC() {
+    let m = Machine()
+    m.enterLong()
+    m.s.pointee.exitRequest = 0
+    #expect(m.cpu.readMSR(0x80B) == nil)
+    #expect(m.fault { (cpu) throws(Fault) in try cpu.writeMSR(0x80B, 0) } == nil)
+    #expect(m.x2APICWrites == [0x80B] && m.s.pointee.exitRequest & ExitRequest.event != 0)
+    #expect(m.fault { (cpu) throws(Fault) in try cpu.writeMSR(0x802, 0) } == .generalProtection(), "the APIC refuses it")
+    let old = Machine(model: .x86_64v3.with(adding: [], removing: [.x2apic]))
+    #expect(old.fault { (cpu) throws(Fault) in try cpu.writeMSR(0x80B, 0) } == .generalProtection())
+    #expect(old.x2APICWrites.isEmpty)
+  }
+
+  // MARK: Extended state
+
+  @Test func componentsInUse() {
+    let m = Machine()
+    m.enterLong()
+    #expect(m.run(0xDB, 0xE3) == .done)  // FNINIT: power-on is not what counts as initial
+    m.s.pointee.rcx = 1
+    m.s.pointee.cr4 |= CR4.OSXSAVE
+    m.s.pointee.xcr0 = 7
+    func inUse() -> UInt64 {
+      #expect(m.run(0x0F, 0x01, 0xD0) == .done)
+      return m.s.pointee.rax
+    }
+    #expect(inUse() == 0)
+    m.s.pointee.mxcsr = 0x9F80
+    #expect(inUse() == 2)
+    m.s.pointee.mxcsr = 0x1F80
+    m.cpu.vector(3).pointee.q3 = 1
+    #expect(inUse() == 4)
+    m.s.pointee.xcr0 = 3
+    #expect(inUse() == 0, "AVX is not enabled")
+    m.s.pointee.x87.controlWord = 0x27F
+    #expect(inUse() == 1)
+  }
+
   // MARK: CPUID
 
   @Test func defaultModelIsNotAffectedByAnything() {

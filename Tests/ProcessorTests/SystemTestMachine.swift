@@ -18,6 +18,7 @@ final class SystemTestMachine: ProcessorBus {
   var portValue: UInt32 = 0xFFFF_FFFF
   var taskPriority: UInt8 = 0
   var apicBase: UInt64 = 0xFEE0_0900
+  var x2APICWrites: [UInt32] = []
 
   func readPort(_ port: UInt16, size: Int) -> UInt32 {
     portReads.append((port, size))
@@ -29,7 +30,8 @@ final class SystemTestMachine: ProcessorBus {
   func acknowledgeInterrupt() -> UInt8? { nil }
   func readAPICRegister(_ msr: UInt32) -> UInt64? { msr == 0x1B ? apicBase : nil }
   func writeAPICRegister(_ msr: UInt32, _ value: UInt64) -> Bool {
-    if msr != 0x1B { return false }
+    if msr == 0x80B { x2APICWrites.append(msr) }
+    if msr != 0x1B { return msr == 0x80B }
     apicBase = value
     return true
   }
