@@ -153,21 +153,39 @@ struct BlockBuilder {
       if let index = lowering.lower(slot.pointee.instruction, op, next: next, flagsDead: flagsDead) {
         slot.pointee.handler = index
         op.pointee.handler = HandlerTable.addresses[index]
+        if isFloat(slot.pointee.instruction.mnemonic) { keep(slot.pointee.instruction, distance: op, &free) }
         return
       }
-      slot.pointee.handler = outsideHandler(slot.pointee.instruction.mnemonic)
+      if isFloat(slot.pointee.instruction.mnemonic) {
+        slot.pointee.handler = HandlerTable.Outside_Float
+        op.pointee.handler = HandlerTable.addresses[HandlerTable.Outside_Float]
+        op.pointee.link = 0
+        keep(slot.pointee.instruction, distance: op, &free)
+        return
+      }
+      slot.pointee.handler = HandlerTable.Outside_Execute
     }
     op.pointee.handler = HandlerTable.addresses[slot.pointee.handler]
     op.pointee.link = UInt(bitPattern: free)
+    keep(slot.pointee.instruction, &free)
+  }
+
+  /// Stores a decoded instruction behind the block's operations.
+  private func keep(_ instruction: Instruction, _ free: inout OperationPointer) {
     UnsafeMutableRawPointer(free).bindMemory(to: DecodedInstruction.self, capacity: 1)
-      .initialize(to: DecodedInstruction(instruction: slot.pointee.instruction, stamp: 0))
+      .initialize(to: DecodedInstruction(instruction: instruction, stamp: 0))
     free += 2
   }
 
-  /// The handler that executes an instruction by its generic function. x87 and vector instructions stand last in the list of mnemonics.
-  private func outsideHandler(_ mnemonic: Mnemonic) -> Int {
-    mnemonic.rawValue >= Mnemonic.F2XM1.rawValue ? HandlerTable.Outside_Float : HandlerTable.Outside_Execute
+  /// The same with the distance from its operation in the upper half of `link`: for `Outside.executeFloat`, where the fast handlers of
+  /// x87 and vector instructions go when they give up.
+  private func keep(_ instruction: Instruction, distance op: OperationPointer, _ free: inout OperationPointer) {
+    op.pointee.link |= UInt(free - op) &<< 32
+    keep(instruction, &free)
   }
+
+  /// x87 and vector instructions stand last in the list of mnemonics.
+  private func isFloat(_ mnemonic: Mnemonic) -> Bool { mnemonic.rawValue >= Mnemonic.F2XM1.rawValue }
 
   /// Makes the stub for a branch target (an offset relative to the page) and links to it.
   private func link(_ op: OperationPointer, to target: Int64, operandSize: UInt8, _ free: inout OperationPointer) {

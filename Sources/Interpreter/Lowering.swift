@@ -40,10 +40,16 @@ struct Lowering {
     if i.addressSize != codeSize.rawValue { return nil }
     var displacement = i.displacement
     if i.base == instructionPointerBase {
-      if i.segment == .fs || i.segment == .gs { return nil }
       displacement = displacement &+ Int64(next)
       guard let short = Int32(exactly: displacement) else { return nil }
       op.pointee.displacement = short
+      if i.segment == .fs || i.segment == .gs {
+        // Per-processor variables of kernels; `codeBias` lies among the first words of the state and serves as a base register.
+        op.pointee.base = UInt8(MemoryLayout<CPUState>.offset(of: \.codeBias)! / 8)
+        op.pointee.index = 16
+        op.pointee.scale = i.segment.rawValue &<< 4
+        return 3
+      }
       return 2
     }
     if codeSize == .bits32 { displacement = Int64(Int32(truncatingIfNeeded: displacement)) }

@@ -89,38 +89,40 @@ extension Lowering {
     case .PMINUB, .VPMINUB: return integer(12, i, op, next)
     case .PMAXUB, .VPMAXUB: return integer(13, i, op, next)
 
-    case .PCMPGTW: return rare(0, i, op, next)
-    case .PCMPGTD: return rare(1, i, op, next)
-    case .PADDW: return rare(2, i, op, next)
-    case .PSUBW: return rare(3, i, op, next)
-    case .PSUBD: return rare(4, i, op, next)
-    case .PSUBQ: return rare(5, i, op, next)
-    case .PMINSW: return rare(6, i, op, next)
-    case .PMAXSW: return rare(7, i, op, next)
-    case .PMULLW: return rare(8, i, op, next)
-    case .PMULUDQ: return rare(9, i, op, next)
-    case .PUNPCKLBW: return rare(10, i, op, next)
-    case .PUNPCKLWD: return rare(11, i, op, next)
-    case .PUNPCKLDQ, .UNPCKLPS: return rare(12, i, op, next)
-    case .PUNPCKLQDQ, .UNPCKLPD: return rare(13, i, op, next)
-    case .PUNPCKHBW: return rare(14, i, op, next)
-    case .PUNPCKHWD: return rare(15, i, op, next)
-    case .PUNPCKHDQ, .UNPCKHPS: return rare(16, i, op, next)
-    case .PUNPCKHQDQ, .UNPCKHPD: return rare(17, i, op, next)
-    case .PSHUFD: return rare(18, i, op, next)
-    case .SHUFPS: return rare(19, i, op, next)
-    case .SHUFPD: return rare(20, i, op, next)
+    case .PCMPGTW, .VPCMPGTW: return integer(14, i, op, next)
+    case .PCMPGTD, .VPCMPGTD: return integer(15, i, op, next)
+    case .PADDW, .VPADDW: return integer(16, i, op, next)
+    case .PSUBW, .VPSUBW: return integer(17, i, op, next)
+    case .PSUBD, .VPSUBD: return integer(18, i, op, next)
+    case .PSUBQ, .VPSUBQ: return integer(19, i, op, next)
+    case .PMINSW, .VPMINSW: return integer(20, i, op, next)
+    case .PMAXSW, .VPMAXSW: return integer(21, i, op, next)
+    case .PMULLW, .VPMULLW: return integer(22, i, op, next)
+    case .PMULUDQ, .VPMULUDQ: return integer(23, i, op, next)
+    case .PUNPCKLBW, .VPUNPCKLBW: return integer(24, i, op, next)
+    case .PUNPCKLWD, .VPUNPCKLWD: return integer(25, i, op, next)
+    case .PUNPCKLDQ, .UNPCKLPS, .VPUNPCKLDQ, .VUNPCKLPS: return integer(26, i, op, next)
+    case .PUNPCKLQDQ, .UNPCKLPD, .VPUNPCKLQDQ, .VUNPCKLPD: return integer(27, i, op, next)
+    case .PUNPCKHBW, .VPUNPCKHBW: return integer(28, i, op, next)
+    case .PUNPCKHWD, .VPUNPCKHWD: return integer(29, i, op, next)
+    case .PUNPCKHDQ, .UNPCKHPS, .VPUNPCKHDQ, .VUNPCKHPS: return integer(30, i, op, next)
+    case .PUNPCKHQDQ, .UNPCKHPD, .VPUNPCKHQDQ, .VUNPCKHPD: return integer(31, i, op, next)
+    case .PSHUFD, .VPSHUFD: return integer(32, i, op, next, sole: true)
+    case .SHUFPS, .VSHUFPS: return integer(33, i, op, next)
+    case .SHUFPD, .VSHUFPD:
+      // The upper half has immediate bits of its own.
+      return i.vectorLength == 32 ? nil : integer(34, i, op, next)
 
-    case .PSLLW: return shift(0, 16, i, op)
-    case .PSLLD: return shift(1, 32, i, op)
-    case .PSLLQ: return shift(2, 64, i, op)
-    case .PSRLW: return shift(3, 16, i, op)
-    case .PSRLD: return shift(4, 32, i, op)
-    case .PSRLQ: return shift(5, 64, i, op)
-    case .PSRAW: return shift(6, 16, i, op)
-    case .PSRAD: return shift(7, 32, i, op)
-    case .PSLLDQ: return shift(8, 16, i, op)
-    case .PSRLDQ: return shift(9, 16, i, op)
+    case .PSLLW, .VPSLLW: return shift(0, 16, i, op)
+    case .PSLLD, .VPSLLD: return shift(1, 32, i, op)
+    case .PSLLQ, .VPSLLQ: return shift(2, 64, i, op)
+    case .PSRLW, .VPSRLW: return shift(3, 16, i, op)
+    case .PSRLD, .VPSRLD: return shift(4, 32, i, op)
+    case .PSRLQ, .VPSRLQ: return shift(5, 64, i, op)
+    case .PSRAW, .VPSRAW: return shift(6, 16, i, op)
+    case .PSRAD, .VPSRAD: return shift(7, 32, i, op)
+    case .PSLLDQ, .VPSLLDQ: return shift(8, 16, i, op)
+    case .PSRLDQ, .VPSRLDQ: return shift(9, 16, i, op)
     default: return float(i, op, next)
     }
   }
@@ -216,26 +218,21 @@ extension Lowering {
 
   // MARK: Integers
 
-  private func integer(_ k: Int, _ i: Instruction, _ op: OperationPointer, _ next: UInt64) -> Int? {
+  private func integer(_ k: Int, _ i: Instruction, _ op: OperationPointer, _ next: UInt64, sole: Bool = false) -> Int? {
     if i.op0.kind != .vector { return nil }
     let member = k * 3 + encoding(i)
-    return either(HandlerTable.Vector_Reg + member, HandlerTable.Vector_Mem + member, i, op, next, sources(i, op))
-  }
-
-  /// Legacy forms only.
-  private func rare(_ k: Int, _ i: Instruction, _ op: OperationPointer, _ next: UInt64) -> Int? {
-    if i.op0.kind != .vector { return nil }
-    return either(HandlerTable.VectorRare_Reg + k, HandlerTable.VectorRare_Mem + k, i, op, next, sources(i, op))
+    return either(HandlerTable.Vector_Reg + member, HandlerTable.Vector_Mem + member, i, op, next, sources(i, op, sole: sole))
   }
 
   /// By a constant below `limit`.
   private func shift(_ k: Int, _ limit: UInt64, _ i: Instruction, _ op: OperationPointer) -> Int? {
-    if i.op0.kind != .vector || i.op1.kind != .immediate || i.immediate & 0xFF >= limit { return nil }
-    op.pointee.a = i.op0.register
-    op.pointee.b = i.op0.register
-    op.pointee.base = i.op0.register
+    if i.op0.kind != .vector || i.immediate & 0xFF >= limit { return nil }
+    let source = sources(i, op, sole: true)
+    // Legacy forms name their one register once.
+    op.pointee.base = source.kind == .immediate ? i.op0.register : source.register
+    if !i.prefixes.contains(.vex) ? source.kind != .immediate : i.op2.kind != .immediate { return nil }
     op.pointee.immediate = Int32(i.immediate & 0xFF)
-    return HandlerTable.VectorShift + k
+    return HandlerTable.VectorShift + k * 3 + encoding(i)
   }
 
   // MARK: Floating point
@@ -258,23 +255,23 @@ extension Lowering {
     case .SQRTSD, .VSQRTSD: return scalar(13, i, op, next)
     case .CVTSS2SD, .VCVTSS2SD: return scalar(14, i, op, next)
     case .CVTSD2SS, .VCVTSD2SS: return scalar(15, i, op, next)
-    case .ADDPS: return packed(0, i, op, next)
-    case .ADDPD: return packed(1, i, op, next)
-    case .SUBPS: return packed(2, i, op, next)
-    case .SUBPD: return packed(3, i, op, next)
-    case .MULPS: return packed(4, i, op, next)
-    case .MULPD: return packed(5, i, op, next)
-    case .DIVPS: return packed(6, i, op, next)
-    case .DIVPD: return packed(7, i, op, next)
-    case .MINPS: return packed(8, i, op, next)
-    case .MINPD: return packed(9, i, op, next)
-    case .MAXPS: return packed(10, i, op, next)
-    case .MAXPD: return packed(11, i, op, next)
-    case .SQRTPS: return packed(12, i, op, next)
-    case .SQRTPD: return packed(13, i, op, next)
-    case .CVTDQ2PS: return packed(14, i, op, next)
-    case .CVTPS2DQ: return packed(15, i, op, next)
-    case .CVTTPS2DQ: return packed(16, i, op, next)
+    case .ADDPS, .VADDPS: return packed(0, i, op, next)
+    case .ADDPD, .VADDPD: return packed(1, i, op, next)
+    case .SUBPS, .VSUBPS: return packed(2, i, op, next)
+    case .SUBPD, .VSUBPD: return packed(3, i, op, next)
+    case .MULPS, .VMULPS: return packed(4, i, op, next)
+    case .MULPD, .VMULPD: return packed(5, i, op, next)
+    case .DIVPS, .VDIVPS: return packed(6, i, op, next)
+    case .DIVPD, .VDIVPD: return packed(7, i, op, next)
+    case .MINPS, .VMINPS: return packed(8, i, op, next)
+    case .MINPD, .VMINPD: return packed(9, i, op, next)
+    case .MAXPS, .VMAXPS: return packed(10, i, op, next)
+    case .MAXPD, .VMAXPD: return packed(11, i, op, next)
+    case .SQRTPS, .VSQRTPS: return packed(12, i, op, next, sole: true)
+    case .SQRTPD, .VSQRTPD: return packed(13, i, op, next, sole: true)
+    case .CVTDQ2PS, .VCVTDQ2PS: return packed(14, i, op, next, sole: true)
+    case .CVTPS2DQ, .VCVTPS2DQ: return packed(15, i, op, next, sole: true)
+    case .CVTTPS2DQ, .VCVTTPS2DQ: return packed(16, i, op, next, sole: true)
     case .COMISS, .UCOMISS, .VCOMISS, .VUCOMISS: return compare(0, i, op, next)
     case .COMISD, .UCOMISD, .VCOMISD, .VUCOMISD: return compare(1, i, op, next)
     case .CVTSI2SS, .VCVTSI2SS: return fromInteger(0, i, op, next)
@@ -290,8 +287,9 @@ extension Lowering {
     return either(HandlerTable.Scalar_Reg + member, HandlerTable.Scalar_Mem + member, i, op, next, sources(i, op))
   }
 
-  private func packed(_ k: Int, _ i: Instruction, _ op: OperationPointer, _ next: UInt64) -> Int? {
-    either(HandlerTable.Packed_Reg + k, HandlerTable.Packed_Mem + k, i, op, next, sources(i, op))
+  private func packed(_ k: Int, _ i: Instruction, _ op: OperationPointer, _ next: UInt64, sole: Bool = false) -> Int? {
+    let member = k * 3 + encoding(i)
+    return either(HandlerTable.Packed_Reg + member, HandlerTable.Packed_Mem + member, i, op, next, sources(i, op, sole: sole))
   }
 
   private func compare(_ k: Int, _ i: Instruction, _ op: OperationPointer, _ next: UInt64) -> Int? {

@@ -19,8 +19,10 @@ enum Outside {
     return handler(of: next)(cpu, next, cpu.s.pointee.budget, cpu.s.pointee.flagResult, cpu.s.pointee.flagAux)
   }
 
-  /// Handler of an x87 or vector instruction without a fast handler: such an instruction neither branches nor changes the mode.
+  /// Handler of an x87 or vector instruction without a fast handler, and where a fast one goes that gives up: such an instruction
+  /// neither branches nor changes the mode. The upper half of `link` is the distance to the `DecodedInstruction`, in slots.
   /// One handler for both: two of the same structure would be merged by the optimiser and lose their tail calls.
+  @inline(never)
   static func executeFloat(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
     cpu.s.pointee.flagResult = fr
     cpu.s.pointee.flagAux = fa
@@ -36,7 +38,8 @@ enum Outside {
   @inline(never)
   private static func runFloat(_ cpu: CPU, _ op: OperationPointer, _ n: Int) -> OperationPointer? {
     synchronise(cpu, op, n)
-    let decoded = UnsafePointer<DecodedInstruction>(bitPattern: op.pointee.link).unsafelyUnwrapped
+    cpu.s.pointee.genericFloats &+= 1
+    let decoded = UnsafeRawPointer(op + Int(op.pointee.link &>> 32)).assumingMemoryBound(to: DecodedInstruction.self)
     do {
       // x87 instructions stand before MMX and vector instructions in the list of mnemonics.
       if decoded.pointee.instruction.mnemonic.rawValue < Mnemonic.EMMS.rawValue {

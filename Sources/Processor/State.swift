@@ -255,6 +255,9 @@ public struct CPUState {
   /// All TLBs of this processor; `tlb` points to the current one.
   public var tlbSet: TLBSet
 
+  /// How many x87 and vector instructions the chain of operations left to their generic methods: for tests of its fast handlers.
+  public var genericFloats: UInt64 = 0
+
   /// What a CPU of this kind is connected to and shares; never nil after construction. Not part of saved state.
   public var environment: Unmanaged<ProcessorEnvironment>
 

@@ -57,9 +57,9 @@ extension Extended80 {
   /// FILD m32int.
   public static func from(_ value: Int32) -> Extended80 { from(Int64(value)) }
   /// FILD m64int.
-  public static func from(_ value: Int64) -> Extended80 { from(negative: value < 0, magnitude: value.magnitude) }
+  @inlinable @inline(__always) public static func from(_ value: Int64) -> Extended80 { from(negative: value < 0, magnitude: value.magnitude) }
 
-  @inline(__always) static func from(negative: Bool, magnitude: UInt64) -> Extended80 {
+  @inlinable @inline(__always) static func from(negative: Bool, magnitude: UInt64) -> Extended80 {
     if magnitude == 0 { return zero(negative: negative) }
     let shift = magnitude.leadingZeroBitCount
     return Extended80(negative: negative, exponent: bias &+ 63 &- shift, significand: magnitude &<< UInt64(truncatingIfNeeded: shift))

@@ -37,7 +37,7 @@ extension Extended80 {
   /// The QNaN floating-point indefinite.
   @inlinable @inline(__always) public static var indefinite: Extended80 { .init(significand: 0xC000_0000_0000_0000, signExponent: 0xFFFF) }
 
-  @inline(__always) static func zero(negative: Bool) -> Extended80 { .init(significand: 0, signExponent: negative ? 0x8000 : 0) }
+  @inlinable @inline(__always) static func zero(negative: Bool) -> Extended80 { .init(significand: 0, signExponent: negative ? 0x8000 : 0) }
   @inline(__always) static func one(negative: Bool) -> Extended80 { .init(significand: integerBit, signExponent: negative ? 0xBFFF : 0x3FFF) }
   @inline(__always) static func infinity(negative: Bool) -> Extended80 { .init(significand: integerBit, signExponent: negative ? 0xFFFF : 0x7FFF) }
 
@@ -84,7 +84,7 @@ extension Extended80 {
     return Unpacked(isNegative, 1 &- shift, significand &<< UInt64(truncatingIfNeeded: shift))
   }
 
-  @inline(__always) init(negative: Bool, exponent: Int, significand: UInt64) {
+  @inlinable @inline(__always) init(negative: Bool, exponent: Int, significand: UInt64) {
     self.init(significand: significand, signExponent: UInt16(truncatingIfNeeded: exponent) | (negative ? 0x8000 : 0))
   }
 }

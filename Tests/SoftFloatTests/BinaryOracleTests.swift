@@ -69,7 +69,7 @@
 
       single("MINSS by host", ORACLE_MINS) { a, b, _, e in HostFloat.min(a, b, &e) }, double("MAXSD by host", ORACLE_MAXD) { a, b, _, e in HostFloat.max(a, b, &e) },
       fromSingle("CVTSS2SD by host", ORACLE_CVTSS2SD, UInt64.max) { (HostFloat.tryWiden($0) ?? Binary64.from($0, &$1)).bits },
-      fromDouble("CVTSD2SS by host", ORACLE_CVTSD2SS) { UInt64(((HostFloat.isUsable($1) ? HostFloat.tryNarrow($0) : nil) ?? Binary32.from($0, &$1)).bits) },
+      fromDouble("CVTSD2SS by host", ORACLE_CVTSD2SS) { UInt64(HostFloat.narrow($0, &$1).bits) },
       fromSingle("CVTTSS2SI by host", ORACLE_CVTTSS2SI32) {
         UInt64(UInt32(bitPattern: (isInexactHidden($1) ? HostFloat.tryTruncateToInt32($0) : nil) ?? $0.toInt32(truncate: true, &$1)))
       },
@@ -80,6 +80,8 @@
         UInt64(bitPattern: (isInexactHidden($1) ? HostFloat.tryTruncateToInt64($0) : nil) ?? $0.toInt64(truncate: true, &$1))
       },
       Case(name: "CVTSI2SD by host", oracle: Int(ORACLE_CVTSI2SD32.rawValue), shape: .int32, operation: { a, _, _, _ in HostFloat.widen(Int32(truncatingIfNeeded: a)).bits }, mask: UInt64.max),
+      Case(name: "CVTSI2SS r64 by host", oracle: Int(ORACLE_CVTSI2SS64.rawValue), shape: .int64, operation: { UInt64(HostFloat.single(Int64(bitPattern: $0), &$3).bits) }, mask: 0xFFFF_FFFF),
+      Case(name: "CVTSI2SD r64 by host", oracle: Int(ORACLE_CVTSI2SD64.rawValue), shape: .int64, operation: { HostFloat.double(Int64(bitPattern: $0), &$3).bits }, mask: UInt64.max),
       single("ADDSS by host", ORACLE_ADDS) { a, b, _, e in HostFloat.add(a, b, &e) }, single("SUBSS by host", ORACLE_SUBS) { a, b, _, e in HostFloat.sub(a, b, &e) },
       single("MULSS by host", ORACLE_MULS) { a, b, _, e in HostFloat.mul(a, b, &e) }, single("DIVSS by host", ORACLE_DIVS) { a, b, _, e in HostFloat.div(a, b, &e) },
       single("SQRTSS by host", ORACLE_SQRTS) { a, _, _, e in HostFloat.sqrt(a, &e) },

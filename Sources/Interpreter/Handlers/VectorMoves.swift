@@ -8,7 +8,7 @@ enum Vector_Load<E: VectorEncoding, A: AddressForm> {
   static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
     let address = A.address(cpu, op)
     if !E.usable(cpu) || UInt32(truncatingIfNeeded: address) & UInt32(bitPattern: op.pointee.immediate) != 0 {
-      return Outside.retry(cpu, op, n, fr, fa)
+      return Outside.executeFloat(cpu, op, n, fr, fa)
     }
     let distance = cpu.readDistance(address)
     if distance > E.limit {
@@ -26,7 +26,7 @@ enum Vector_Store<E: VectorEncoding, A: AddressForm> {
   static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
     let address = A.address(cpu, op)
     if !E.usable(cpu) || UInt32(truncatingIfNeeded: address) & UInt32(bitPattern: op.pointee.immediate) != 0 {
-      return Outside.retry(cpu, op, n, fr, fa)
+      return Outside.executeFloat(cpu, op, n, fr, fa)
     }
     let distance = cpu.writeDistance(address)
     if distance > E.limit {
@@ -44,7 +44,7 @@ enum Vector_Store<E: VectorEncoding, A: AddressForm> {
 enum Vector_LoadLow<T: Width, E: VectorEncoding, A: AddressForm> {
   static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
     let address = A.address(cpu, op)
-    if !E.usable(cpu) { return Outside.retry(cpu, op, n, fr, fa) }
+    if !E.usable(cpu) { return Outside.executeFloat(cpu, op, n, fr, fa) }
     let distance = cpu.readDistance(address)
     if distance > T.limit {
       cpu.s.pointee.missAddress = address
@@ -59,7 +59,7 @@ enum Vector_LoadLow<T: Width, E: VectorEncoding, A: AddressForm> {
 enum Vector_StoreLow<T: Width, E: VectorEncoding, A: AddressForm> {
   static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
     let address = A.address(cpu, op)
-    if !E.usable(cpu) { return Outside.retry(cpu, op, n, fr, fa) }
+    if !E.usable(cpu) { return Outside.executeFloat(cpu, op, n, fr, fa) }
     let distance = cpu.writeDistance(address)
     if distance > T.limit {
       cpu.s.pointee.missAddress = address
@@ -74,7 +74,7 @@ enum Vector_StoreLow<T: Width, E: VectorEncoding, A: AddressForm> {
 enum Vector_StoreHigh<E: VectorEncoding> {
   static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
     let address = IndexForm.address(cpu, op)
-    if !E.usable(cpu) { return Outside.retry(cpu, op, n, fr, fa) }
+    if !E.usable(cpu) { return Outside.executeFloat(cpu, op, n, fr, fa) }
     let distance = cpu.writeDistance(address)
     if distance > UInt64.limit {
       cpu.s.pointee.missAddress = address
@@ -88,7 +88,7 @@ enum Vector_StoreHigh<E: VectorEncoding> {
 /// MOVD, MOVQ from a general register.
 enum Vector_FromGPR<T: Width, E: VectorEncoding> {
   static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
-    if !E.usable(cpu) { return Outside.retry(cpu, op, n, fr, fa) }
+    if !E.usable(cpu) { return Outside.executeFloat(cpu, op, n, fr, fa) }
     cpu.setXMM(op.pointee.a, Half(UInt64(truncatingIfNeeded: cpu.get(op.pointee.b, as: T.self)), 0), E.self)
     return Next.operation(cpu, op, n, fr, fa)
   }
@@ -97,7 +97,7 @@ enum Vector_FromGPR<T: Width, E: VectorEncoding> {
 /// MOVD, MOVQ to a general register.
 enum Vector_ToGPR<T: Width, E: VectorEncoding> {
   static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
-    if !E.usable(cpu) { return Outside.retry(cpu, op, n, fr, fa) }
+    if !E.usable(cpu) { return Outside.executeFloat(cpu, op, n, fr, fa) }
     cpu.set(op.pointee.a, cpu.vectorBytes(op.pointee.b).loadUnaligned(as: T.self))
     return Next.operation(cpu, op, n, fr, fa)
   }
@@ -112,7 +112,7 @@ enum Vector_ByteMask<E: VectorEncoding> {
   }
 
   static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
-    if !E.usable(cpu) { return Outside.retry(cpu, op, n, fr, fa) }
+    if !E.usable(cpu) { return Outside.executeFloat(cpu, op, n, fr, fa) }
     let source = cpu.vectorBytes(op.pointee.b)
     var mask = signs(source.loadUnaligned(as: UInt64.self)) | signs(source.loadUnaligned(fromByteOffset: 8, as: UInt64.self)) &<< 8
     if E.isWide {
@@ -127,7 +127,7 @@ enum Vector_ByteMask<E: VectorEncoding> {
 /// MOVMSKPS, MOVMSKPD (of 128 bits) for lanes as wide as `T`.
 enum Vector_SignMask<T: Width> {
   static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
-    if !LegacyEncoding.usable(cpu) { return Outside.retry(cpu, op, n, fr, fa) }
+    if !LegacyEncoding.usable(cpu) { return Outside.executeFloat(cpu, op, n, fr, fa) }
     let x = cpu.low(op.pointee.b)
     let mask: UInt64
     if T.bitWidth == 64 {
@@ -176,7 +176,7 @@ enum DuplicateLowOperation: VectorOperation {
 /// VZEROUPPER in 64-bit mode.
 enum Vector_ZeroUpper {
   static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
-    if !VEX128Encoding.usable(cpu) { return Outside.retry(cpu, op, n, fr, fa) }
+    if !VEX128Encoding.usable(cpu) { return Outside.executeFloat(cpu, op, n, fr, fa) }
     for register in 0..<16 as Range<UInt8> { cpu.setHigh(register, Half()) }
     return Next.operation(cpu, op, n, fr, fa)
   }

@@ -86,7 +86,7 @@ protocol VectorOperation: SendableMetatype {
 /// Registers only: destination `a`, sources `b` and `base`.
 enum Vector_Reg<O: VectorOperation, E: VectorEncoding> {
   static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
-    if !E.usable(cpu) { return Outside.retry(cpu, op, n, fr, fa) }
+    if !E.usable(cpu) { return Outside.executeFloat(cpu, op, n, fr, fa) }
     let low = O.apply(cpu.low(op.pointee.b), cpu.low(op.pointee.base), op.pointee.immediate)
     if E.isWide {
       cpu.setHigh(op.pointee.a, O.apply(cpu.high(op.pointee.b), cpu.high(op.pointee.base), op.pointee.immediate))
@@ -100,7 +100,7 @@ enum Vector_Reg<O: VectorOperation, E: VectorEncoding> {
 enum Vector_Mem<O: VectorOperation, E: VectorEncoding> {
   static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
     let address = IndexForm.address(cpu, op)
-    if !E.usable(cpu) || address & E.alignment != 0 { return Outside.retry(cpu, op, n, fr, fa) }
+    if !E.usable(cpu) || address & E.alignment != 0 { return Outside.executeFloat(cpu, op, n, fr, fa) }
     let distance = cpu.readDistance(address)
     if distance > E.limit {
       cpu.s.pointee.missAddress = address
@@ -121,7 +121,7 @@ enum Vector_Mem<O: VectorOperation, E: VectorEncoding> {
 enum Vector_Mem64<O: VectorOperation, E: VectorEncoding> {
   static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
     let address = IndexForm.address(cpu, op)
-    if !E.usable(cpu) { return Outside.retry(cpu, op, n, fr, fa) }
+    if !E.usable(cpu) { return Outside.executeFloat(cpu, op, n, fr, fa) }
     let distance = cpu.readDistance(address)
     if distance > UInt64.limit {
       cpu.s.pointee.missAddress = address

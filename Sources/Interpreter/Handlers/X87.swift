@@ -3,26 +3,62 @@ import SoftFloat
 import X86
 import X86Decoder
 
-/// The common x87 instructions. Empty or full stacks, and every exception that is not masked, go outside the chain before anything
-/// was changed. `a` and `b` are stack positions; `link` holds what FNSTENV wants to know: the opcode in bits 0–10, the segment of
-/// the operand in bits 16–18.
-///
-/// A floating-point environment is passed by address, which would forbid the tail call: what needs one is a function apart.
+/// The common x87 instructions: access to the register stack, loads and stores. Empty or full stacks, and every exception that is not
+/// masked, go outside the chain before anything was changed. `a` and `b` are stack positions; the lower half of `link` holds what
+/// FNSTENV wants to know: the opcode in bits 0–10, the segment of the operand in bits 16–18.
 
 extension CPU {
-  /// No #NM and no pending #MF.
+  /// Control word in bits 0–15, status word above. Fast handlers always write both together: a host processor that reads two words
+  /// together which were written apart waits until both are in its cache.
   @inline(__always)
-  var x87Usable: Bool { s.pointee.cr0 & (CR0.EM | CR0.TS) | UInt64(s.pointee.x87.statusWord & 0x80) == 0 }
-
-  /// ST(n).
-  @inline(__always)
-  func stackRegister(_ n: UInt8) -> UnsafeMutablePointer<Extended80> {
-    let first = base + (MemoryLayout<CPUState>.offset(of: \.x87)! + MemoryLayout<X87State>.offset(of: \.r0)!)
-    return first.assumingMemoryBound(to: Extended80.self) + Int((s.pointee.x87.top &+ n) & 7)
+  var x87Words: UInt32 {
+    get { base.loadUnaligned(fromByteOffset: Self.x87WordsOffset, as: UInt32.self) }
+    nonmutating set { base.storeBytes(of: newValue, toByteOffset: Self.x87WordsOffset, as: UInt32.self) }
   }
 
   @inline(__always)
-  func holdsValue(_ n: UInt8) -> Bool { s.pointee.x87.valid & (1 &<< ((s.pointee.x87.top &+ n) & 7)) != 0 }
+  private static var x87WordsOffset: Int { MemoryLayout<CPUState>.offset(of: \.x87)! + MemoryLayout<X87State>.offset(of: \.controlWord)! }
+
+  /// No #NM and no pending #MF.
+  @inline(__always)
+  func x87Usable(_ words: UInt32) -> Bool { s.pointee.cr0 & (CR0.EM | CR0.TS) | UInt64(words & 0x80_0000) == 0 }
+
+  /// The same, and inexact is masked.
+  @inline(__always)
+  func x87Rounds(_ words: UInt32) -> Bool { s.pointee.cr0 & (CR0.EM | CR0.TS) | UInt64((words & 0x80_0020) ^ 0x20) == 0 }
+
+  /// The same, and rounding is to nearest even.
+  @inline(__always)
+  func x87RoundsToNearest(_ words: UInt32) -> Bool { s.pointee.cr0 & (CR0.EM | CR0.TS) | UInt64((words & 0x80_0C20) ^ 0x20) == 0 }
+
+  /// The same, and to full precision: what `Extended80.trySum` and its kin ask for.
+  @inline(__always)
+  func x87Common(_ words: UInt32) -> Bool { s.pointee.cr0 & (CR0.EM | CR0.TS) | UInt64((words & 0x80_0F20) ^ 0x320) == 0 }
+
+  /// Physical number of ST(n).
+  @inline(__always)
+  func stackIndex(_ n: UInt8) -> UInt8 { (s.pointee.x87.top &+ n) & 7 }
+
+  @inline(__always)
+  func physicalStack(_ index: UInt8) -> UnsafeMutablePointer<Extended80> {
+    let first = base + (MemoryLayout<CPUState>.offset(of: \.x87)! + MemoryLayout<X87State>.offset(of: \.r0)!)
+    return first.assumingMemoryBound(to: Extended80.self) + Int(index)
+  }
+
+  /// ST(n).
+  @inline(__always)
+  func stackRegister(_ n: UInt8) -> UnsafeMutablePointer<Extended80> { physicalStack(stackIndex(n)) }
+
+  @inline(__always)
+  func holdsValue(_ n: UInt8) -> Bool { (s.pointee.x87.valid &>> stackIndex(n)) & 1 != 0 }
+
+  /// Pops `count` registers, 0 or 1, without a branch.
+  @inline(__always)
+  func popStack(upToOne count: UInt8) {
+    let top = s.pointee.x87.top
+    s.pointee.x87.valid &= ~(count &<< top)
+    s.pointee.x87.top = (top &+ count) & 7
+  }
 
   /// Pops `count` registers.
   @inline(__always)
@@ -51,10 +87,16 @@ extension CPU {
   @inline(__always)
   var x87Controls: FloatEnvironment { FloatEnvironment(controlWord: s.pointee.x87.controlWord) }
 
-  /// Adds masked exceptions to the status word; C1 becomes the direction of rounding.
+  /// Adds masked exceptions to the status word; C1 becomes the direction of rounding, other condition bits of `mask` those given.
   @inline(__always)
-  func settleX87(_ flags: FloatFlags, roundedUp: Bool, conditions: UInt16 = 0, mask: UInt16 = 0x200) {
-    s.pointee.x87.statusWord = (s.pointee.x87.statusWord & ~mask) | UInt16(flags.rawValue) | (roundedUp ? 0x200 : 0) | conditions
+  func settleX87(_ words: UInt32, _ status: UInt16, mask: UInt16 = 0x200) {
+    x87Words = (words & ~(UInt32(mask) &<< 16)) | UInt32(status) &<< 16
+  }
+
+  /// The same from an environment.
+  @inline(__always)
+  func settleX87(_ environment: FloatEnvironment) {
+    settleX87(x87Words, UInt16(environment.flags.rawValue) | (environment.roundedUp ? 0x200 : 0))
   }
 
   /// Instruction pointer and opcode of the last instruction (SDM vol. 1 §8.1.8).
@@ -85,159 +127,64 @@ enum Pop2: PopCount { @inline(__always) static var count: UInt8 { 2 } }
 /// Single or double format in memory.
 protocol X87Format: SendableMetatype {
   associatedtype Bits: Width
+  associatedtype Format: InterchangeFormat where Format.Bits == Bits
   static func widen(_ bits: Bits, _ environment: inout FloatEnvironment) -> Extended80
   /// As an operand of arithmetic, where NaNs follow rules of their own.
   static func operand(_ bits: Bits, other: Extended80, _ environment: inout FloatEnvironment) -> Extended80
   static func narrow(_ value: Extended80, _ environment: inout FloatEnvironment) -> Bits
-  /// Zero, or finite and normal.
-  static func isPlain(_ bits: Bits) -> Bool
 }
 enum X87Single: X87Format {
+  typealias Format = Binary32
   @inline(__always) static func widen(_ bits: UInt32, _ e: inout FloatEnvironment) -> Extended80 { .from(Binary32(bits: bits), &e) }
   @inline(__always) static func operand(_ bits: UInt32, other: Extended80, _ e: inout FloatEnvironment) -> Extended80 {
     .memoryOperand(Binary32(bits: bits), other: other, isDividend: false, &e)
   }
   @inline(__always) static func narrow(_ value: Extended80, _ e: inout FloatEnvironment) -> UInt32 { Binary32.from(value, &e).bits }
-  @inline(__always) static func isPlain(_ bits: UInt32) -> Bool { bits &<< 1 == 0 || (bits &>> 23 & 0xFF) &- 1 < 0xFE }
 }
 enum X87Double: X87Format {
+  typealias Format = Binary64
   @inline(__always) static func widen(_ bits: UInt64, _ e: inout FloatEnvironment) -> Extended80 { .from(Binary64(bits: bits), &e) }
   @inline(__always) static func operand(_ bits: UInt64, other: Extended80, _ e: inout FloatEnvironment) -> Extended80 {
     .memoryOperand(Binary64(bits: bits), other: other, isDividend: false, &e)
   }
   @inline(__always) static func narrow(_ value: Extended80, _ e: inout FloatEnvironment) -> UInt64 { Binary64.from(value, &e).bits }
-  @inline(__always) static func isPlain(_ bits: UInt64) -> Bool { bits &<< 1 == 0 || (bits &>> 52 & 0x7FF) &- 1 < 0x7FE }
 }
-
-// MARK: Arithmetic
-
-/// What an arithmetic operation computes, as operations carry it at run time. Handlers for each, alike but for the function they call,
-/// would be merged by the optimiser into one with an argument more, and lose the tail call.
-enum X87Arithmetic: UInt8 {
-  case add, sub, subReversed, mul, div, divReversed, sqrt
-
-  /// own op other.
-  @inline(__always)
-  static func apply(_ code: UInt8, _ own: Extended80, _ other: Extended80, _ environment: inout FloatEnvironment) -> Extended80 {
-    switch code {
-    case X87Arithmetic.add.rawValue: return .add(own, other, &environment)
-    case X87Arithmetic.sub.rawValue: return .sub(own, other, &environment)
-    case X87Arithmetic.subReversed.rawValue: return .sub(other, own, &environment)
-    case X87Arithmetic.mul.rawValue: return .mul(own, other, &environment)
-    case X87Arithmetic.div.rawValue: return .div(own, other, &environment)
-    case X87Arithmetic.divReversed.rawValue: return .div(other, own, &environment)
-    default: return .sqrt(own, &environment)
-    }
-  }
-}
-
-/// The operation is in `index`, the number of pops in `base`.
-enum X87_Binary_Reg {
-  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
-    if !execute(cpu, op) { return Outside.retry(cpu, op, n, fr, fa) }
-    return Next.operation(cpu, op, n, fr, fa)
-  }
-
-  @inline(never)
-  private static func execute(_ cpu: CPU, _ op: OperationPointer) -> Bool {
-    if !cpu.x87Usable || !cpu.holdsValue(op.pointee.a) || !cpu.holdsValue(op.pointee.b) { return false }
-    var environment = cpu.x87Controls
-    let destination = cpu.stackRegister(op.pointee.a)
-    let other = cpu.stackRegister(op.pointee.b).pointee
-    let result = X87Arithmetic.apply(op.pointee.index, destination.pointee, other, &environment)
-    if environment.unmasked.rawValue != 0 { return false }
-    cpu.noteX87(op)
-    cpu.settleX87(environment.flags, roundedUp: environment.roundedUp)
-    destination.pointee = result
-    cpu.popStack(op.pointee.base)
-    return true
-  }
-}
-
-/// ST(0) op memory, the operation in `b`; denormals, infinities and NaNs in memory are the generic method's.
-enum X87_Binary_Mem<F: X87Format> {
-  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
-    let address = IndexForm.address(cpu, op)
-    if !cpu.x87Usable || !cpu.holdsValue(0) { return Outside.retry(cpu, op, n, fr, fa) }
-    let distance = cpu.readDistance(address)
-    if distance > F.Bits.limit {
-      cpu.s.pointee.missAddress = address
-      return Miss.read(cpu, op, n, fr, fa)
-    }
-    if !execute(cpu, op, address, cpu.loadHost(address, distance, as: F.Bits.self)) { return Outside.retry(cpu, op, n, fr, fa) }
-    return Next.operation(cpu, op, n, fr, fa)
-  }
-
-  @inline(never)
-  private static func execute(_ cpu: CPU, _ op: OperationPointer, _ address: UInt64, _ bits: F.Bits) -> Bool {
-    if !F.isPlain(bits) { return false }
-    var environment = cpu.x87Controls
-    let destination = cpu.stackRegister(0)
-    let other = F.operand(bits, other: destination.pointee, &environment)
-    let result = X87Arithmetic.apply(op.pointee.b, destination.pointee, other, &environment)
-    if environment.unmasked.rawValue != 0 { return false }
-    cpu.noteX87(op, operand: address)
-    cpu.settleX87(environment.flags, roundedUp: environment.roundedUp)
-    destination.pointee = result
-    return true
-  }
-}
-
-/// FCHS and FABS, which raise nothing.
-enum X87_Negate {
-  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
-    if !cpu.x87Usable || !cpu.holdsValue(0) { return Outside.retry(cpu, op, n, fr, fa) }
-    cpu.noteX87(op)
-    cpu.settleX87([], roundedUp: false)
-    cpu.stackRegister(0).pointee.signExponent ^= 0x8000
-    return Next.operation(cpu, op, n, fr, fa)
-  }
-}
-
-enum X87_Absolute {
-  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
-    if !cpu.x87Usable || !cpu.holdsValue(0) { return Outside.retry(cpu, op, n, fr, fa) }
-    cpu.noteX87(op)
-    cpu.settleX87([], roundedUp: false)
-    cpu.stackRegister(0).pointee.signExponent &= 0x7FFF
-    return Next.operation(cpu, op, n, fr, fa)
-  }
+extension X87Format {
+  /// A zero or normal number.
+  @inline(__always) static func tryWiden(_ bits: Bits) -> Extended80? { .tryWiden(Format(bits: bits)) }
 }
 
 // MARK: Loads
 
 enum X87_Load_Reg {
   static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
-    if !cpu.x87Usable || !cpu.holdsValue(op.pointee.a) || cpu.holdsValue(7) { return Outside.retry(cpu, op, n, fr, fa) }
+    let words = cpu.x87Words
+    if !cpu.x87Usable(words) || !cpu.holdsValue(op.pointee.a) || cpu.holdsValue(7) { return Outside.executeFloat(cpu, op, n, fr, fa) }
     cpu.noteX87(op)
-    cpu.settleX87([], roundedUp: false)
+    cpu.settleX87(words, 0)
     cpu.pushStack(cpu.stackRegister(op.pointee.a).pointee)
     return Next.operation(cpu, op, n, fr, fa)
   }
 }
 
+/// Zeros and normal numbers; the rest is the generic method's.
 enum X87_Load_Mem<F: X87Format> {
   static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
     let address = IndexForm.address(cpu, op)
-    if !cpu.x87Usable || cpu.holdsValue(7) { return Outside.retry(cpu, op, n, fr, fa) }
+    let words = cpu.x87Words
+    if !cpu.x87Usable(words) || cpu.holdsValue(7) { return Outside.executeFloat(cpu, op, n, fr, fa) }
     let distance = cpu.readDistance(address)
     if distance > F.Bits.limit {
       cpu.s.pointee.missAddress = address
       return Miss.read(cpu, op, n, fr, fa)
     }
-    if !execute(cpu, op, address, cpu.loadHost(address, distance, as: F.Bits.self)) { return Outside.retry(cpu, op, n, fr, fa) }
-    return Next.operation(cpu, op, n, fr, fa)
-  }
-
-  @inline(never)
-  private static func execute(_ cpu: CPU, _ op: OperationPointer, _ address: UInt64, _ bits: F.Bits) -> Bool {
-    var environment = cpu.x87Controls
-    let value = F.widen(bits, &environment)
-    if environment.unmasked.rawValue != 0 { return false }
+    guard let value = F.tryWiden(cpu.loadHost(address, distance, as: F.Bits.self)) else {
+      return Outside.executeFloat(cpu, op, n, fr, fa)
+    }
     cpu.noteX87(op, operand: address)
-    cpu.settleX87(environment.flags, roundedUp: false)
+    cpu.settleX87(words, 0)
     cpu.pushStack(value)
-    return true
+    return Next.operation(cpu, op, n, fr, fa)
   }
 }
 
@@ -245,7 +192,8 @@ enum X87_Load_Mem<F: X87Format> {
 enum X87_Load_Extended {
   static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
     let address = IndexForm.address(cpu, op)
-    if !cpu.x87Usable || cpu.holdsValue(7) { return Outside.retry(cpu, op, n, fr, fa) }
+    let words = cpu.x87Words
+    if !cpu.x87Usable(words) || cpu.holdsValue(7) { return Outside.executeFloat(cpu, op, n, fr, fa) }
     let distance = cpu.readDistance(address)
     if distance > 4096 - 10 {
       cpu.s.pointee.missAddress = address
@@ -253,7 +201,7 @@ enum X87_Load_Extended {
     }
     let source = cpu.host(address, distance)
     cpu.noteX87(op, operand: address)
-    cpu.settleX87([], roundedUp: false)
+    cpu.settleX87(words, 0)
     cpu.pushStack(Extended80(significand: source.loadUnaligned(as: UInt64.self),
                              signExponent: source.loadUnaligned(fromByteOffset: 8, as: UInt16.self)))
     return Next.operation(cpu, op, n, fr, fa)
@@ -264,7 +212,8 @@ enum X87_Load_Extended {
 enum X87_Load_Integer<T: Width> {
   static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
     let address = IndexForm.address(cpu, op)
-    if !cpu.x87Usable || cpu.holdsValue(7) { return Outside.retry(cpu, op, n, fr, fa) }
+    let words = cpu.x87Words
+    if !cpu.x87Usable(words) || cpu.holdsValue(7) { return Outside.executeFloat(cpu, op, n, fr, fa) }
     let distance = cpu.readDistance(address)
     if distance > T.limit {
       cpu.s.pointee.missAddress = address
@@ -272,7 +221,7 @@ enum X87_Load_Integer<T: Width> {
     }
     let value = Extended80.from(Int64(truncatingIfNeeded: T.signed(cpu.loadHost(address, distance, as: T.self))))
     cpu.noteX87(op, operand: address)
-    cpu.settleX87([], roundedUp: false)
+    cpu.settleX87(words, 0)
     cpu.pushStack(value)
     return Next.operation(cpu, op, n, fr, fa)
   }
@@ -281,22 +230,24 @@ enum X87_Load_Integer<T: Width> {
 /// FLD1 (`a` 1) and FLDZ (0).
 enum X87_Load_Constant {
   static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
-    if !cpu.x87Usable || cpu.holdsValue(7) { return Outside.retry(cpu, op, n, fr, fa) }
+    let words = cpu.x87Words
+    if !cpu.x87Usable(words) || cpu.holdsValue(7) { return Outside.executeFloat(cpu, op, n, fr, fa) }
     cpu.noteX87(op)
-    cpu.settleX87([], roundedUp: false)
+    cpu.settleX87(words, 0)
     cpu.pushStack(op.pointee.a == 0 ? Extended80(significand: 0, signExponent: 0)
                     : Extended80(significand: 1 &<< 63, signExponent: 0x3FFF))
     return Next.operation(cpu, op, n, fr, fa)
   }
 }
 
-// MARK: Stores and exchange
+// MARK: Stores, moves and exchange
 
 enum X87_Store_Reg<P: PopCount> {
   static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
-    if !cpu.x87Usable || !cpu.holdsValue(0) { return Outside.retry(cpu, op, n, fr, fa) }
+    let words = cpu.x87Words
+    if !cpu.x87Usable(words) || !cpu.holdsValue(0) { return Outside.executeFloat(cpu, op, n, fr, fa) }
     cpu.noteX87(op)
-    cpu.settleX87([], roundedUp: false)
+    cpu.settleX87(words, 0)
     cpu.setStack(op.pointee.a, cpu.stackRegister(0).pointee)
     cpu.popStack(P.count)
     return Next.operation(cpu, op, n, fr, fa)
@@ -307,26 +258,21 @@ enum X87_Store_Reg<P: PopCount> {
 enum X87_Store_Mem<F: X87Format> {
   static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
     let address = IndexForm.address(cpu, op)
-    if !cpu.x87Usable || !cpu.holdsValue(0) { return Outside.retry(cpu, op, n, fr, fa) }
+    let words = cpu.x87Words
+    if !cpu.x87RoundsToNearest(words) || !cpu.holdsValue(0) { return Outside.executeFloat(cpu, op, n, fr, fa) }
     let distance = cpu.writeDistance(address)
     if distance > F.Bits.limit {
       cpu.s.pointee.missAddress = address
       return Miss.write(cpu, op, n, fr, fa)
     }
-    if !execute(cpu, op, address, distance) { return Outside.retry(cpu, op, n, fr, fa) }
-    return Next.operation(cpu, op, n, fr, fa)
-  }
-
-  @inline(never)
-  private static func execute(_ cpu: CPU, _ op: OperationPointer, _ address: UInt64, _ distance: UInt64) -> Bool {
-    var environment = cpu.x87Controls
-    let bits = F.narrow(cpu.stackRegister(0).pointee, &environment)
-    if environment.unmasked.rawValue != 0 { return false }
+    guard let (value, status) = cpu.stackRegister(0).pointee.tryNarrow(to: F.Format.self) else {
+      return Outside.executeFloat(cpu, op, n, fr, fa)
+    }
     cpu.noteX87(op, operand: address)
-    cpu.settleX87(environment.flags, roundedUp: environment.roundedUp)
-    cpu.storeHost(address, distance, bits)
-    cpu.popStack(op.pointee.b)
-    return true
+    cpu.settleX87(words, status)
+    cpu.storeHost(address, distance, value.bits)
+    cpu.popStack(upToOne: op.pointee.b)
+    return Next.operation(cpu, op, n, fr, fa)
   }
 }
 
@@ -334,7 +280,8 @@ enum X87_Store_Mem<F: X87Format> {
 enum X87_Store_Extended {
   static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
     let address = IndexForm.address(cpu, op)
-    if !cpu.x87Usable || !cpu.holdsValue(0) { return Outside.retry(cpu, op, n, fr, fa) }
+    let words = cpu.x87Words
+    if !cpu.x87Usable(words) || !cpu.holdsValue(0) { return Outside.executeFloat(cpu, op, n, fr, fa) }
     let distance = cpu.writeDistance(address)
     if distance > 4096 - 10 {
       cpu.s.pointee.missAddress = address
@@ -343,7 +290,7 @@ enum X87_Store_Extended {
     let target = cpu.host(address, distance)
     let value = cpu.stackRegister(0).pointee
     cpu.noteX87(op, operand: address)
-    cpu.settleX87([], roundedUp: false)
+    cpu.settleX87(words, 0)
     target.storeBytes(of: value.significand, as: UInt64.self)
     target.storeBytes(of: value.signExponent, toByteOffset: 8, as: UInt16.self)
     cpu.popStack(1)
@@ -351,11 +298,35 @@ enum X87_Store_Extended {
   }
 }
 
+/// FIST, FISTP and (`a` 1) FISTTP; `b` says how often to pop.
+enum X87_Store_Integer<T: Width> {
+  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+    let address = IndexForm.address(cpu, op)
+    let words = cpu.x87Words
+    if !cpu.x87Rounds(words) || !cpu.holdsValue(0) { return Outside.executeFloat(cpu, op, n, fr, fa) }
+    let distance = cpu.writeDistance(address)
+    if distance > T.limit {
+      cpu.s.pointee.missAddress = address
+      return Miss.write(cpu, op, n, fr, fa)
+    }
+    let mode = op.pointee.a != 0 ? RoundingMode.towardZero : RoundingMode(field: UInt8(truncatingIfNeeded: words &>> 10))
+    guard let (value, status) = cpu.stackRegister(0).pointee.tryInteger(width: T.bitWidth, mode) else {
+      return Outside.executeFloat(cpu, op, n, fr, fa)
+    }
+    cpu.noteX87(op, operand: address)
+    cpu.settleX87(words, status)
+    cpu.storeHost(address, distance, T(truncatingIfNeeded: value))
+    cpu.popStack(upToOne: op.pointee.b)
+    return Next.operation(cpu, op, n, fr, fa)
+  }
+}
+
 enum X87_Exchange {
   static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
-    if !cpu.x87Usable || !cpu.holdsValue(0) || !cpu.holdsValue(op.pointee.a) { return Outside.retry(cpu, op, n, fr, fa) }
+    let words = cpu.x87Words
+    if !cpu.x87Usable(words) || !cpu.holdsValue(0) || !cpu.holdsValue(op.pointee.a) { return Outside.executeFloat(cpu, op, n, fr, fa) }
     cpu.noteX87(op)
-    cpu.settleX87([], roundedUp: false)
+    cpu.settleX87(words, 0)
     let top = cpu.stackRegister(0), other = cpu.stackRegister(op.pointee.a)
     let value = top.pointee
     top.pointee = other.pointee
@@ -364,40 +335,62 @@ enum X87_Exchange {
   }
 }
 
-// MARK: Comparison
-
-/// ST(0) against ST(a); unordered also if there is anything to flag, which is the generic method's.
-@inline(never)
-private func relation(_ cpu: CPU, _ op: OperationPointer) -> FloatRelation {
-  var environment = cpu.x87Controls
-  let relation = Extended80.compare(cpu.stackRegister(0).pointee, cpu.stackRegister(op.pointee.a).pointee, signaling: true, &environment)
-  return environment.flags.rawValue != 0 ? .unordered : relation
-}
-
-/// FCOM, FUCOM and their popping forms.
-enum X87_Compare<P: PopCount> {
+/// FCMOVcc on the condition `b` of Jcc's opcodes.
+enum X87_Move_Conditional {
   static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
-    if !cpu.x87Usable || !cpu.holdsValue(0) || !cpu.holdsValue(op.pointee.a) { return Outside.retry(cpu, op, n, fr, fa) }
-    let order = relation(cpu, op)
-    if order == .unordered { return Outside.retry(cpu, op, n, fr, fa) }
+    let words = cpu.x87Words
+    if !cpu.x87Usable(words) || !cpu.holdsValue(0) || !cpu.holdsValue(op.pointee.a) { return Outside.executeFloat(cpu, op, n, fr, fa) }
     cpu.noteX87(op)
-    cpu.settleX87([], roundedUp: false, conditions: order == .less ? 0x100 : order == .equal ? 0x4000 : 0, mask: 0x4700)
-    cpu.popStack(P.count)
+    cpu.settleX87(words, 0)
+    if Flags.condition(op.pointee.b, fr, fa, cpu.s.pointee.flagKind) {
+      cpu.stackRegister(0).pointee = cpu.stackRegister(op.pointee.a).pointee
+    }
     return Next.operation(cpu, op, n, fr, fa)
   }
 }
 
-/// FCOMI, FUCOMI and their popping forms.
-enum X87_CompareToFlags<P: PopCount> {
+// MARK: Control and status word
+
+/// FNSTSW AX. Like the stores below it does not wait for pending errors.
+enum X87_StatusToAX {
   static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
-    if !cpu.x87Usable || !cpu.holdsValue(0) || !cpu.holdsValue(op.pointee.a) { return Outside.retry(cpu, op, n, fr, fa) }
-    let order = relation(cpu, op)
-    if order == .unordered { return Outside.retry(cpu, op, n, fr, fa) }
-    cpu.noteX87(op)
-    cpu.settleX87([], roundedUp: false)
-    cpu.popStack(P.count)
-    let flags = Flags.explicit(order == .less ? Flags.cf : order == .equal ? Flags.zf : 0)
-    cpu.s.pointee.flagKind = FlagKind.explicit
-    return Next.operation(cpu, op, n, flags.result, flags.aux)
+    if cpu.s.pointee.cr0 & (CR0.EM | CR0.TS) != 0 { return Outside.executeFloat(cpu, op, n, fr, fa) }
+    cpu.set(0, UInt16(truncatingIfNeeded: cpu.x87Words &>> 16) | UInt16(cpu.s.pointee.x87.top) &<< 11)
+    return Next.operation(cpu, op, n, fr, fa)
+  }
+}
+
+/// FNSTCW, and (`b` 1) FNSTSW to memory.
+enum X87_StoreWord {
+  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+    let address = IndexForm.address(cpu, op)
+    if cpu.s.pointee.cr0 & (CR0.EM | CR0.TS) != 0 { return Outside.executeFloat(cpu, op, n, fr, fa) }
+    let distance = cpu.writeDistance(address)
+    if distance > UInt16.limit {
+      cpu.s.pointee.missAddress = address
+      return Miss.write(cpu, op, n, fr, fa)
+    }
+    let words = cpu.x87Words
+    let status = UInt16(truncatingIfNeeded: words &>> 16) | UInt16(cpu.s.pointee.x87.top) &<< 11
+    cpu.storeHost(address, distance, op.pointee.b != 0 ? status : UInt16(truncatingIfNeeded: words))
+    return Next.operation(cpu, op, n, fr, fa)
+  }
+}
+
+/// FLDCW that leaves no flagged exception unmasked.
+enum X87_LoadControl {
+  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+    let address = IndexForm.address(cpu, op)
+    let words = cpu.x87Words
+    if !cpu.x87Usable(words) { return Outside.executeFloat(cpu, op, n, fr, fa) }
+    let distance = cpu.readDistance(address)
+    if distance > UInt16.limit {
+      cpu.s.pointee.missAddress = address
+      return Miss.read(cpu, op, n, fr, fa)
+    }
+    let control = UInt32(cpu.loadHost(address, distance, as: UInt16.self)) & 0x1F7F | 0x40
+    if (words &>> 16) & ~control & 0x3F != 0 { return Outside.executeFloat(cpu, op, n, fr, fa) }
+    cpu.x87Words = words & 0xFFFF_0000 | control
+    return Next.operation(cpu, op, n, fr, fa)
   }
 }

@@ -19,15 +19,14 @@ CMPCC = ["B", "NB", "Z", "NZ", "BE", "NBE", "S", "NS", "L", "NL", "LE", "NLE"]
 TESTCC = ["Z", "NZ", "S", "NS", "LE", "NLE"]
 ZSCC = ["Z", "NZ", "S", "NS"]
 
-# Vector operations with all encodings, and with the legacy encoding only.
+# Vector operations have all encodings.
 V2 = ["LegacyEncoding", "VEX128Encoding"]
 V3 = V2 + ["VEX256Encoding"]
 VADDRESS = ["BaseForm", "IndexForm"]
 VECTOR = ["PAND", "PANDN", "POR", "PXOR", "PCMPEQB", "PCMPEQW", "PCMPEQD", "PCMPGTB", "PADDB", "PADDD", "PADDQ", "PSUBB",
-          "PMINUB", "PMAXUB"]
-VECTORRARE = ["PCMPGTW", "PCMPGTD", "PADDW", "PSUBW", "PSUBD", "PSUBQ", "PMINSW", "PMAXSW", "PMULLW", "PMULUDQ",
-              "PUNPCKLBW", "PUNPCKLWD", "PUNPCKLDQ", "UnpackLow64", "PUNPCKHBW", "PUNPCKHWD", "PUNPCKHDQ", "PUNPCKHQDQ",
-              "PSHUFD", "SHUFPS", "SHUFPD"]
+          "PMINUB", "PMAXUB", "PCMPGTW", "PCMPGTD", "PADDW", "PSUBW", "PSUBD", "PSUBQ", "PMINSW", "PMAXSW", "PMULLW", "PMULUDQ",
+          "PUNPCKLBW", "PUNPCKLWD", "PUNPCKLDQ", "UnpackLow64", "PUNPCKHBW", "PUNPCKHWD", "PUNPCKHDQ", "PUNPCKHQDQ",
+          "PSHUFD", "SHUFPS", "SHUFPD"]
 VECTORSHIFT = ["PSLLW", "PSLLD", "PSLLQ", "PSRLW", "PSRLD", "PSRLQ", "PSRAW", "PSRAD", "PSLLDQ", "PSRLDQ"]
 FORMATS = ["Binary32", "Binary64"]
 LANE = [n + f"Lane<{f}>" for n in ["Add", "Sub", "Mul", "Div", "Min", "Max"] for f in FORMATS] + ["SqrtSingleLane", "SqrtDoubleLane"]
@@ -157,13 +156,11 @@ FAMILIES = [
     ("Vector_SignMask", "Vector_SignMask<{0}>", [W2]),
     ("Vector_Reg", "Vector_Reg<{0}, {1}>", [op(VECTOR), V3]),
     ("Vector_Mem", "Vector_Mem<{0}, {1}>", [op(VECTOR), V3]),
-    ("VectorRare_Reg", "Vector_Reg<{0}, LegacyEncoding>", [op(VECTORRARE)]),
-    ("VectorRare_Mem", "Vector_Mem<{0}, LegacyEncoding>", [op(VECTORRARE)]),
-    ("VectorShift", "Vector_Reg<{0}, LegacyEncoding>", [op(VECTORSHIFT)]),
+    ("VectorShift", "Vector_Reg<{0}, {1}>", [op(VECTORSHIFT), V3]),
     ("Scalar_Reg", "Scalar_Reg<{0}, {1}>", [SCALAR, V2]),
     ("Scalar_Mem", "Scalar_Mem<{0}, {1}>", [SCALAR, V2]),
-    ("Packed_Reg", "Packed_Reg<{0}, LegacyEncoding>", [PACKED]),
-    ("Packed_Mem", "Packed_Mem<{0}, LegacyEncoding>", [PACKED]),
+    ("Packed_Reg", "Packed_Reg<{0}, {1}>", [PACKED, V3]),
+    ("Packed_Mem", "Packed_Mem<{0}, {1}>", [PACKED, V3]),
     ("Compare_Reg", "Compare_Reg<{0}, {1}>", [FORMATS, V2]),
     ("Compare_Mem", "Compare_Mem<{0}, {1}>", [FORMATS, V2]),
     ("FromInteger_GPR", "Scalar_GPR<{0}, {1}>", [FROMINTEGER, V2]),
@@ -171,8 +168,13 @@ FAMILIES = [
     ("ToInteger_Reg", "ScalarToGPR_Reg<{0}, {1}>", [TOINTEGER, V2]),
     ("ToInteger_Mem", "ScalarToGPR_Mem<{0}, {1}>", [TOINTEGER, V2]),
     ("Vector_ZeroUpper", "Vector_ZeroUpper", []),
-    ("X87_Binary_Reg", "X87_Binary_Reg", []),
-    ("X87_Binary_Mem", "X87_Binary_Mem<{0}>", [X87FORMATS]),
+    ("X87_Sum_Reg", "X87_Sum_Reg", []),
+    ("X87_Product_Reg", "X87_Product_Reg", []),
+    ("X87_Quotient_Reg", "X87_Quotient_Reg", []),
+    ("X87_Root", "X87_Root", []),
+    ("X87_Sum_Mem", "X87_Sum_Mem<{0}>", [X87FORMATS]),
+    ("X87_Product_Mem", "X87_Product_Mem<{0}>", [X87FORMATS]),
+    ("X87_Quotient_Mem", "X87_Quotient_Mem<{0}>", [X87FORMATS]),
     ("X87_Negate", "X87_Negate", []),
     ("X87_Absolute", "X87_Absolute", []),
     ("X87_Load_Reg", "X87_Load_Reg", []),
@@ -183,7 +185,13 @@ FAMILIES = [
     ("X87_Store_Reg", "X87_Store_Reg<{0}>", [POPS[:2]]),
     ("X87_Store_Mem", "X87_Store_Mem<{0}>", [X87FORMATS]),
     ("X87_Store_Extended", "X87_Store_Extended", []),
+    ("X87_Store_Integer", "X87_Store_Integer<{0}>", [["UInt16", "UInt32", "UInt64"]]),
     ("X87_Exchange", "X87_Exchange", []),
+    ("X87_Move_Conditional", "X87_Move_Conditional", []),
+    ("X87_StatusToAX", "X87_StatusToAX", []),
+    ("X87_StoreWord", "X87_StoreWord", []),
+    ("X87_LoadControl", "X87_LoadControl", []),
+    ("X87_Compare_Mem", "X87_Compare_Mem<{0}>", [X87FORMATS]),
     ("X87_Compare", "X87_Compare<{0}>", [POPS]),
     ("X87_CompareToFlags", "X87_CompareToFlags<{0}>", [POPS[:2]]),
     ("Outside_Execute", "Outside", []),

@@ -16,21 +16,6 @@ extension CPU {
     return result
   }
 
-  // MARK: On the host where that is the whole truth, by the conditions of `HostFloat`
-
-  @inline(__always) private static func single<I: FixedWidthInteger & SignedInteger>(_ x: I, _ environment: inout FloatEnvironment) -> Binary32 {
-    HostFloat.isUsable(environment) ? Binary32(host: Float(x)) : Binary32.from(Int64(x), &environment)
-  }
-
-  @inline(__always) private static func double(_ x: Int64, _ environment: inout FloatEnvironment) -> Binary64 {
-    HostFloat.isUsable(environment) ? Binary64(host: Double(x)) : Binary64.from(x, &environment)
-  }
-
-  @inline(__always) private static func narrowed(_ x: Binary64, _ environment: inout FloatEnvironment) -> Binary32 {
-    if HostFloat.isUsable(environment), let result = HostFloat.tryNarrow(x) { return result }
-    return Binary32.from(x, &environment)
-  }
-
   /// Whether a truncation that fits raises nothing that is not flagged already.
   @inline(__always) private static func canTruncate(_ environment: FloatEnvironment) -> Bool {
     environment.flags.rawValue & environment.masks.rawValue & FloatFlags.inexact.rawValue != 0
@@ -43,7 +28,7 @@ extension CPU {
 
   func CVTDQ2PS(_ i: borrowing Instruction) throws(Fault) {
     let a = try soleSource(i)
-    setVector(i, i.op0.register, try convert(a, count: count(i, 4)) { (x: Int32, e: inout FloatEnvironment) in Self.single(x, &e) })
+    setVector(i, i.op0.register, try convert(a, count: count(i, 4)) { (x: Int32, e: inout FloatEnvironment) in HostFloat.single(Int64(x), &e) })
   }
   func CVTDQ2PD(_ i: borrowing Instruction) throws(Fault) {
     let a = try soleSource(i)
@@ -77,7 +62,7 @@ extension CPU {
   }
   func CVTPD2PS(_ i: borrowing Instruction) throws(Fault) {
     let a = try soleSource(i)
-    setXMM(i, i.op0.register, try convert(a, count: count(i, 2)) { (x: Binary64, e: inout FloatEnvironment) in Self.narrowed(x, &e) })
+    setXMM(i, i.op0.register, try convert(a, count: count(i, 2)) { (x: Binary64, e: inout FloatEnvironment) in HostFloat.narrow(x, &e) })
   }
 
   // MARK: Scalars
@@ -96,20 +81,20 @@ extension CPU {
     try convertScalar(i) { (x: Binary32, e: inout FloatEnvironment) in HostFloat.tryWiden(x) ?? Binary64.from(x, &e) }
   }
   func CVTSD2SS(_ i: borrowing Instruction) throws(Fault) {
-    try convertScalar(i) { (x: Binary64, e: inout FloatEnvironment) in Self.narrowed(x, &e) }
+    try convertScalar(i) { (x: Binary64, e: inout FloatEnvironment) in HostFloat.narrow(x, &e) }
   }
 
   /// The integer source is a general register or memory of 4 or 8 bytes.
   func CVTSI2SS(_ i: borrowing Instruction) throws(Fault) {
     if (i.prefixes.contains(.vex) ? i.op2 : i.op1).size == 8 {
-      try convertScalar(i) { (x: Int64, e: inout FloatEnvironment) in Self.single(x, &e) }
+      try convertScalar(i) { (x: Int64, e: inout FloatEnvironment) in HostFloat.single(x, &e) }
     } else {
-      try convertScalar(i) { (x: Int32, e: inout FloatEnvironment) in Self.single(x, &e) }
+      try convertScalar(i) { (x: Int32, e: inout FloatEnvironment) in HostFloat.single(Int64(x), &e) }
     }
   }
   func CVTSI2SD(_ i: borrowing Instruction) throws(Fault) {
     if (i.prefixes.contains(.vex) ? i.op2 : i.op1).size == 8 {
-      try convertScalar(i) { (x: Int64, e: inout FloatEnvironment) in Self.double(x, &e) }
+      try convertScalar(i) { (x: Int64, e: inout FloatEnvironment) in HostFloat.double(x, &e) }
     } else {
       try convertScalar(i) { (x: Int32, _: inout FloatEnvironment) in HostFloat.widen(x) }
     }
@@ -168,7 +153,7 @@ extension CPU {
 
   func CVTPI2PS(_ i: borrowing Instruction) throws(Fault) {
     let a = try mmxIntegers(i)
-    let result = try convert(a, count: 2) { (x: Int32, e: inout FloatEnvironment) in Self.single(x, &e) }
+    let result = try convert(a, count: 2) { (x: Int32, e: inout FloatEnvironment) in HostFloat.single(Int64(x), &e) }
     vector(i.op0.register).pointee.q0 = result.q0
   }
   func CVTPI2PD(_ i: borrowing Instruction) throws(Fault) {
