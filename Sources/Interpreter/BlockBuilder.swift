@@ -14,6 +14,7 @@ struct BlockBuilder {
   private let host: UnsafeRawPointer
   private let decoder = Decoder()
   private let lowering: Lowering
+  private let handlers = HandlerTable.addresses
 
   /// - Parameters:
   ///   - page: the record of the page that RIP is in.
@@ -91,7 +92,11 @@ struct BlockBuilder {
     for k in 0..<count {
       lowerSlot(slots + k, first + k, position: k, &free)
     }
-    fuse(slots, count, first)
+    withUnsafeTemporaryAllocation(of: Int.self, capacity: count) { indices in
+      let indices = indices.baseAddress.unsafelyUnwrapped
+      for k in 0..<count { (indices + k).initialize(to: slots[k].handler) }
+      Fusion.fuse(indices, count, first, handlers)
+    }
     let last = slots + (count - 1)
     emitEnd(first + count, offset: last.pointee.crossesPage ? 4096 : end, count: count, &free)
     cpu.codeCache.giveBack(needed - (free - first))
@@ -144,7 +149,7 @@ struct BlockBuilder {
     if !slot.pointee.crossesPage {
       if let index = lowering.branch(slot.pointee.instruction, csLimit: cpu.s.pointee.cs.limit) {
         slot.pointee.handler = index
-        op.pointee.handler = HandlerTable.addresses[index]
+        op.pointee.handler = handlers[index]
         op.pointee.immediate = Int32(next)
         let target = Int64(next) &+ Int64(bitPattern: slot.pointee.instruction.immediate)
         link(op, to: target, operandSize: slot.pointee.instruction.operandSize, &free)
@@ -152,20 +157,20 @@ struct BlockBuilder {
       }
       if let index = lowering.lower(slot.pointee.instruction, op, next: next, flagsDead: flagsDead) {
         slot.pointee.handler = index
-        op.pointee.handler = HandlerTable.addresses[index]
+        op.pointee.handler = handlers[index]
         if isFloat(slot.pointee.instruction.mnemonic) { keep(slot.pointee.instruction, distance: op, &free) }
         return
       }
       if isFloat(slot.pointee.instruction.mnemonic) {
         slot.pointee.handler = HandlerTable.Outside_Float
-        op.pointee.handler = HandlerTable.addresses[HandlerTable.Outside_Float]
+        op.pointee.handler = handlers[HandlerTable.Outside_Float]
         op.pointee.link = 0
         keep(slot.pointee.instruction, distance: op, &free)
         return
       }
       slot.pointee.handler = HandlerTable.Outside_Execute
     }
-    op.pointee.handler = HandlerTable.addresses[slot.pointee.handler]
+    op.pointee.handler = handlers[slot.pointee.handler]
     op.pointee.link = UInt(bitPattern: free)
     keep(slot.pointee.instruction, &free)
   }
@@ -194,18 +199,18 @@ struct BlockBuilder {
     stub.pointee.immediate = operandSize == 2 ? 0xFFFF : -1
     guard let displacement = Int32(exactly: target) else {
       // Cannot happen: displacements of branches have 32 bits and pages 12; the generic function would do it.
-      op.pointee.handler = HandlerTable.addresses[HandlerTable.Outside_Execute]
+      op.pointee.handler = handlers[HandlerTable.Outside_Execute]
       return
     }
     stub.pointee.displacement = displacement
     op.pointee.link = UInt(bitPattern: stub)
     // A 16-bit target may wrap to the segment's begin, on another page.
     if target >= 0, target < 4096, operandSize != 2 {
-      stub.pointee.handler = HandlerTable.addresses[HandlerTable.Control_Resolve]
+      stub.pointee.handler = handlers[HandlerTable.Control_Resolve]
       stub.pointee.link = UInt(bitPattern: op)
       free += 1
     } else {
-      stub.pointee.handler = HandlerTable.addresses[HandlerTable.Control_CrossPage]
+      stub.pointee.handler = handlers[HandlerTable.Control_CrossPage]
       UnsafeMutableRawPointer(stub + 1).storeBytes(
         of: JumpCacheEntry(rip: 0, stamp: 0, operation: 0, codeBias: 0), as: JumpCacheEntry.self)
       free += 2
@@ -215,22 +220,9 @@ struct BlockBuilder {
   /// The jump to whatever follows the block.
   private func emitEnd(_ op: OperationPointer, offset: UInt64, count: Int, _ free: inout OperationPointer) {
     op.initialize(to: Operation())
-    op.pointee.handler = HandlerTable.addresses[HandlerTable.Jmp]
+    op.pointee.handler = handlers[HandlerTable.Jmp]
     op.pointee.count = UInt8(count)
     op.pointee.location = UInt16(offset & 0xFFF)
     link(op, to: Int64(offset), operandSize: 8, &free)
-  }
-
-  private func fuse(_ slots: UnsafeMutablePointer<Slot>, _ count: Int, _ first: OperationPointer) {
-    var k = 0
-    while k + 1 < count {
-      if let index = Fusion.pair(slots[k].handler, slots[k + 1].handler, first + k) {
-        first[k].handler = HandlerTable.addresses[index]
-        // The second of a pair can begin a pair only for those who jump there, which is another block.
-        k += 2
-      } else {
-        k += 1
-      }
-    }
   }
 }

@@ -14,12 +14,24 @@ enum BlockLookup {
   static func find(_ cpu: CPU) -> OperationPointer? {
     let s = cpu.s
     let linear = Fetch.linear(cpu, s.pointee.rip)
-    if let page = cpu.codePage(linear: linear), isWithinLimit(cpu), page.pointee.key.csLimit == ~0 || page.pointee.key == cpu.codeKey,
-       let op = page.pointee.find(linear & 0xFFF) {
+    if let page = cpu.codePage(linear: linear), isWithinLimit(cpu), page.pointee.key.csLimit == ~0 || page.pointee.key == cpu.codeKey {
       s.pointee.codeBias = (linear & ~0xFFF) &- base(cpu)
-      return op
+      return page.pointee.find(linear & 0xFFF) ?? build(cpu, page, at: linear & 0xFFF)
     }
     return findSlow(cpu)
+  }
+
+  /// Decodes a block of a page that the code TLB knows.
+  @inline(never)
+  private static func build(_ cpu: CPU, _ page: UnsafeMutablePointer<CodePage>, at offset: UInt64) -> OperationPointer? {
+    let cache = cpu.codeCache
+    let epoch = cache.epoch
+    cache.reserve(room)
+    let word = cpu.pageWord(page.pointee.physicalPage &<< 12)
+    guard cache.epoch == epoch, let host = UnsafeRawPointer(bitPattern: word & ~PhysicalMemory.PageBits.mask) else {
+      return findSlow(cpu)
+    }
+    return BlockBuilder(cpu, page, host: host).build(at: offset)
   }
 
   @inline(__always)
@@ -48,7 +60,8 @@ enum BlockLookup {
     let s = cpu.s
     if !isWithinLimit(cpu) { throw .generalProtection() }
     let linear = Fetch.linear(cpu, s.pointee.rip)
-    let physical = try Fetch.translate(cpu, linear)
+    let translation = try Fetch.translate(cpu, linear)
+    let physical = translation.physical
     let word = cpu.pageWord(physical)
     if word & PhysicalMemory.PageBits.readable == 0 { return nil }
     let cache = cpu.codeCache
@@ -57,7 +70,8 @@ enum BlockLookup {
     let entry = s.pointee.codeTLB + CodeTLB.index(linear)
     entry.pointee.tag = (linear & ~0xFFF) | UInt64(s.pointee.modeKey)
     entry.pointee.page = page
-    entry.pointee.stamp = s.pointee.jumpStamp &>> 1
+    entry.pointee.stamp = s.pointee.translationStamp
+    cpu.noteCodePage(linear, global: translation.global)
     s.pointee.codeBias = (linear & ~0xFFF) &- base(cpu)
     if let op = page.pointee.find(linear & 0xFFF) { return op }
     guard let host = UnsafeRawPointer(bitPattern: word & ~PhysicalMemory.PageBits.mask) else { return nil }
@@ -70,7 +84,10 @@ enum BlockLookup {
     let length = UInt64(instruction.length)
     let first = 4096 &- (linear & 0xFFF)
     if first >= length { return }
-    let physical = try Fetch.translate(cpu, Fetch.linear(cpu, cpu.s.pointee.rip &+ first))
+    let second = Fetch.linear(cpu, cpu.s.pointee.rip &+ first)
+    let translation = try Fetch.translate(cpu, second)
+    cpu.noteCodePage(second, global: translation.global)
+    let physical = translation.physical
     if cpu.pageWord(physical) & PhysicalMemory.PageBits.readable == 0 { return }
     _ = cpu.codeCache.makePage(physical &>> 12, key: cpu.codeKey)
     cpu.codeCache.mark(physical &>> 12, offset: 0, length: length &- first)

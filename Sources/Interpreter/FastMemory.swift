@@ -81,6 +81,7 @@ enum Miss {
     let page = address & ~0xFFF
     if hits(cpu, page, access) || !cpu.isCanonical(address) { return false }
     if cpu.s.pointee.tlb == cpu.s.pointee.tlbSet.base(TLBSet.none) { return false }
+    if access == .write, cpu.codeStore(cpu.currentTLB, address) != nil { return false }
     do {
       try cpu.fillTLB(cpu.currentTLB, address, access)
     } catch {

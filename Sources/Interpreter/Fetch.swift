@@ -5,10 +5,10 @@ import X86Decoder
 
 /// Instruction fetch: translation of RIP, and decoding of single instructions.
 enum Fetch {
-  /// Physical address of a linear code address, with all faults of a fetch.
-  static func translate(_ cpu: CPU, _ linear: UInt64) throws(Fault) -> UInt64 {
+  /// Translates a linear code address, with all faults of a fetch.
+  static func translate(_ cpu: CPU, _ linear: UInt64) throws(Fault) -> PageTranslation {
     if !cpu.isCanonical(linear) { throw .generalProtection() }
-    return try cpu.translate(linear, .execute, user: cpu.s.pointee.cpl == 3).physical
+    return try cpu.translate(linear, .execute, user: cpu.s.pointee.cpl == 3)
   }
 
   @inline(__always)
@@ -29,6 +29,20 @@ enum Fetch {
     return instruction
   }
 
+  /// Decodes again an instruction of a block, which lies on one page and in memory; without a walk if the code TLB still knows the page.
+  @inline(__always)
+  static func again(_ cpu: CPU, _ op: OperationPointer) throws(Fault) -> Instruction {
+    guard let page = cpu.codePage(linear: linear(cpu, cpu.s.pointee.rip)),
+          let host = UnsafeRawPointer(
+            bitPattern: cpu.pageWord(page.pointee.physicalPage &<< 12) & ~PhysicalMemory.PageBits.mask) else {
+      return try instruction(cpu)
+    }
+    let offset = op.pointee.offset
+    var again = Decoder.decode(host + Int(offset), available: Int(min(4096 &- offset, 15)), codeSize: cpu.s.pointee.codeSize)
+    cpu.admit(&again)
+    return again
+  }
+
   private static func decode(_ cpu: CPU, into bytes: UnsafeMutableRawPointer) throws(Fault) -> Instruction {
     let s = cpu.s
     var available = 0
@@ -41,7 +55,7 @@ enum Fetch {
         room = min(room, Int(UInt64(s.pointee.cs.limit) &- rip) + 1)
       }
       let linear = linear(cpu, rip)
-      let physical = try translate(cpu, linear)
+      let physical = try translate(cpu, linear).physical
       room = min(room, Int(4096 - (linear & 0xFFF)))
       for k in 0..<room {
         bytes.storeBytes(of: UInt8(truncatingIfNeeded: cpu.readPhysical(physical &+ UInt64(k), 1)),

@@ -35,6 +35,9 @@ struct Lowering {
     return o.register < 16 ? o.register &* 8 : (o.register &- 16) &* 8 &+ 1
   }
 
+  /// Number under which a handler finds `codeBias` among the registers.
+  private static let codeBiasRegister = UInt8(MemoryLayout<CPUState>.offset(of: \.codeBias)! / 8)
+
   /// Fills the address fields; returns the form's index, or nil if no fast form serves.
   func address(_ i: Instruction, _ op: OperationPointer, next: UInt64) -> Int? {
     if i.addressSize != codeSize.rawValue { return nil }
@@ -44,8 +47,8 @@ struct Lowering {
       guard let short = Int32(exactly: displacement) else { return nil }
       op.pointee.displacement = short
       if i.segment == .fs || i.segment == .gs {
-        // Per-processor variables of kernels; `codeBias` lies among the first words of the state and serves as a base register.
-        op.pointee.base = UInt8(MemoryLayout<CPUState>.offset(of: \.codeBias)! / 8)
+        // As kernels reach their per-CPU variables.
+        op.pointee.base = Self.codeBiasRegister
         op.pointee.index = 16
         op.pointee.scale = i.segment.rawValue &<< 4
         return 3
@@ -172,6 +175,15 @@ struct Lowering {
       op.pointee.a = o0.register
       op.pointee.b = o1.register
       return (i.mnemonic == .BSF ? HandlerTable.Bsf : HandlerTable.Bsr) + w
+    case .CMPXCHG, .XADD:
+      guard let w = w2(o0.size), o0.kind == .memory else { return nil }
+      op.pointee.a = o1.register
+      return memory(i.mnemonic == .XADD ? HandlerTable.Xadd_Mem_Reg : HandlerTable.Cmpxchg_Mem_Reg, w, i, op, next)
+    case .CLI: return HandlerTable.Cli
+    case .STI: return HandlerTable.Sti
+    case .PUSHF, .POPF:
+      if !nativeStack || !flatData || i.operandSize != codeSize.rawValue { return nil }
+      return (i.mnemonic == .PUSHF ? HandlerTable.Pushf : HandlerTable.Popf) + (codeSize == .bits64 ? 1 : 0)
     case .PUSH, .POP, .LEAVE: return stack(i, op, next)
     case .RET, .CALL, .JMP: return indirect(i, op, next)
     default: return vector(i, op, next)
@@ -191,6 +203,11 @@ struct Lowering {
         op.pointee.b = field(o1)
         return dead ? HandlerTable.ALU_Reg_Reg_NoFlags + k * 2 + w - 2 : HandlerTable.ALU_Reg_Reg + k * 4 + w
       case .immediate:
+        if dead, k == 3, op.pointee.immediate != .min {
+          // Without flags, subtracting is adding the negative.
+          op.pointee.immediate = -op.pointee.immediate
+          return HandlerTable.ALU_Reg_Imm_NoFlags + w - 2
+        }
         return dead ? HandlerTable.ALU_Reg_Imm_NoFlags + k * 2 + w - 2 : HandlerTable.ALU_Reg_Imm + k * 4 + w
       case .memory:
         return dead ? memory(HandlerTable.ALU_Reg_Mem_NoFlags, k * 2 + w - 2, i, op, next)

@@ -83,7 +83,7 @@ enum Outside {
   private static func runRefetched(_ cpu: CPU, _ op: OperationPointer, _ n: Int) -> OperationPointer? {
     synchronise(cpu, op, n)
     do {
-      var decoded = DecodedInstruction(instruction: try Fetch.instruction(cpu), stamp: 0)
+      var decoded = DecodedInstruction(instruction: try Fetch.again(cpu, op), stamp: 0)
       return run(cpu, op, n, &decoded, isLast: false)
     } catch {
       return deliver(cpu, error)

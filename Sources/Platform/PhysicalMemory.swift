@@ -85,6 +85,10 @@ public final class PhysicalMemory {
   public func addMemory(at base: PhysicalAddress, size: UInt64, writable: Bool = true) -> UnsafeMutableRawPointer {
     let host = Self.reserve(Int(size))
     mappings.append((host, Int(size)))
+    // Large host pages: a guest that strides through its memory misses the host's TLB otherwise. A hint; refusal does no harm.
+    #if os(Linux)
+    if size >= 1 << 21 { madvise(host, Int(size), MADV_HUGEPAGE) }
+    #endif
     map(host, at: base, size: size, writable: writable)
     blocks.append(Block(base: base, size: size, host: UInt(bitPattern: host), isWritable: writable))
     blocks.sort { $0.base < $1.base }

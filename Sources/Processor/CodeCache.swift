@@ -23,6 +23,17 @@ public struct CodePage {
     }
   }
 
+  /// Forgets all blocks.
+  mutating func clear() {
+    if mask >= 128 {
+      table.deallocate()
+      table = .allocate(capacity: 32)
+      mask = 31
+    }
+    table.update(repeating: 0, count: mask + 1)
+    used = 0
+  }
+
   mutating func insert(_ offset: UInt64, _ operation: OperationPointer) {
     if used &* 2 >= mask { grow() }
     place((UInt64(UInt(bitPattern: operation)) &<< 16) | (offset &+ 1))
@@ -72,6 +83,8 @@ public final class CodeCache {
   /// By page number: granules of 64 bytes that hold decoded bytes, and writes that missed them.
   private let granules: UnsafeMutablePointer<UInt64>
   private let quietWrites: UnsafeMutablePointer<UInt32>
+  /// By page number: what TLBs hold the page for writing.
+  let writers: UnsafeMutablePointer<TLBWriters>
   /// Pages that were ever marked, and which those are.
   @exclusivity(unchecked) private var markedPages: [UInt64] = []
   private let wasMarked: UnsafeMutablePointer<Bool>
@@ -92,6 +105,7 @@ public final class CodeCache {
     pages = memory.reserveTable(of: UInt.self)
     granules = memory.reserveTable(of: UInt64.self)
     quietWrites = memory.reserveTable(of: UInt32.self)
+    writers = memory.reserveTable(of: TLBWriters.self)
     wasMarked = memory.reserveTable(of: Bool.self)
     memory.onCodeWrite = { [unowned self] address, size in _ = noteWrite(address, size: size) }
   }
@@ -130,7 +144,8 @@ public final class CodeCache {
       let word = memory.pageTable[n]
       memory.pageTable[n] = (word | PhysicalMemory.PageBits.code) & ~PhysicalMemory.PageBits.cachedForWriting
       if word & PhysicalMemory.PageBits.cachedForWriting != 0 {
-        for cpu in processors { cpu.protect(hostPage: word & ~PhysicalMemory.PageBits.mask) }
+        for cpu in processors { cpu.protect(hostPage: word & ~PhysicalMemory.PageBits.mask, writers: writers[n]) }
+        writers[n] = TLBWriters()
       }
     }
     let p = UnsafeMutablePointer<CodePage>.allocate(capacity: 1)
@@ -165,18 +180,30 @@ public final class CodeCache {
     let first = (address & 0xFFF) &>> 6
     let last = min(((address & 0xFFF) &+ UInt64(size) &- 1) &>> 6, 63)
     let bits: UInt64 = (~0 &>> (63 &- (last &- first))) &<< first
-    let isCode = granules[n] & bits != 0
-    if !isCode {
-      // Data beside code. After many such writes the page is taken for data, so that it gets a fast TLB entry again.
-      quietWrites[n] &+= 1
-      if quietWrites[n] < 512 { return false }
+    if granules[n] & bits != 0 {
+      clear(page)
+      return true
     }
-    drop(page)
-    return isCode
+    // Data beside code, or where code was. After many such writes the page is taken for data, so that it gets a fast TLB entry again.
+    quietWrites[n] &+= granules[n] == 0 ? 32 : 1
+    if quietWrites[n] >= 512 { drop(page) }
+    return false
+  }
+
+  /// Forgets the blocks of a physical page, which stays marked as code: what was modified is most often executed again.
+  private func clear(_ physicalPage: UInt64) {
+    var p = UnsafeMutablePointer<CodePage>(bitPattern: pages[Int(physicalPage)])
+    while let page = p {
+      page.pointee.clear()
+      p = page.pointee.next
+    }
+    granules[Int(physicalPage)] = 0
+    quietWrites[Int(physicalPage)] = 0
+    for cpu in processors { cpu.forgetBlocks() }
   }
 
   /// Forgets all code decoded from a physical page.
-  public func drop(_ physicalPage: UInt64) {
+  private func drop(_ physicalPage: UInt64) {
     release(physicalPage)
     for cpu in processors { cpu.forgetCode() }
   }

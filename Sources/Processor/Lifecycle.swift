@@ -14,7 +14,7 @@ extension CPU {
     let raw = UnsafeMutableRawPointer.allocate(byteCount: MemoryLayout<CPUState>.size, alignment: 64)
     let s = raw.bindMemory(to: CPUState.self, capacity: 1)
     s.initialize(to: CPUState(tlb: tlbs.base(TLBSet.supervisor), jumpCache: UnsafeMutableRawPointer(jumpCache), codeTLB: codeTLB,
-                              index: index, pageTable: environment.memory.pageTable, pageCount: environment.memory.pageCount,
+                              index: index, pageTable: environment.memory.pageTable, writers: environment.codeCache.writers, pageCount: environment.memory.pageCount,
                               reservedAddressBits: (~0 &<< UInt64(environment.model.physicalAddressBits)) & 0x000F_FFFF_FFFF_FFFF,
                               hasGigabytePages: environment.model.features.contains(.page1GB), tlbSet: tlbs, environment: Unmanaged.passRetained(environment)))
     return CPU(s)

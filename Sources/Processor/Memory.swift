@@ -68,13 +68,26 @@ extension CPU {
     let physical = page.physical
     let word = pageWord(physical)
     if word & PhysicalMemory.PageBits.readable != 0, tlb != TLBSet.none, !isWatched(page: linear & ~0xFFF) {
-      let writable = page.writableNow && word & PhysicalMemory.PageBits.writable != 0
-        && word & PhysicalMemory.PageBits.code == 0
-      if writable { s.pointee.pageTable[Int(physical &>> 12)] = word | PhysicalMemory.PageBits.cachedForWriting }
+      let storable = page.writableNow && word & PhysicalMemory.PageBits.writable != 0
+      let writable = storable && word & PhysicalMemory.PageBits.code == 0
+      if writable {
+        s.pointee.pageTable[Int(physical &>> 12)] = word | PhysicalMemory.PageBits.cachedForWriting
+        s.pointee.writers[Int(physical &>> 12)].insert(linear)
+      }
       tlbs.fill(tlb, page: linear & ~0xFFF, host: word & ~PhysicalMemory.PageBits.mask,
-                writable: writable, global: page.global)
+                writable: writable, code: storable && !writable ? physical & ~0xFFF | 1 : 0, global: page.global)
     }
     return physical
+  }
+
+  /// Physical address for a store within a page where nothing but decoded code stands in the way of the fast path, if the TLB knows.
+  @inline(__always)
+  public func codeStore(_ tlb: Int, _ linear: UInt64) -> UInt64? {
+    let entry = tlbs.base(tlb) + DataTLB.offset(linear)
+    let code = entry.load(fromByteOffset: DataTLB.code, as: UInt64.self)
+    if entry.load(as: UInt64.self) != linear & ~0xFFF || code & 1 == 0 { return nil }
+    // The code may be gone.
+    return pageWord(code) & PhysicalMemory.PageBits.code == 0 ? nil : (code & ~0xFFF) | (linear & 0xFFF)
   }
 
   /// Whether a data breakpoint lies on this page, so that its accesses must take the slow path.
@@ -145,6 +158,10 @@ extension CPU {
   func slowStore(_ tlb: Int, _ linear: UInt64, _ value: UInt64, _ size: Int) throws(Fault) {
     if checksAlignment, tlb == currentTLB, linear & UInt64(size - 1) != 0 { throw .alignment }
     let first = 4096 - Int(linear & 0xFFF)
+    if first >= size, let physical = codeStore(tlb, linear) {
+      writePhysical(physical, value, size)
+      return
+    }
     let low = try fillTLB(tlb, linear, .write)
     if first >= size {
       noteDataAccess(linear, size: size, write: true)

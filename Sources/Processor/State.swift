@@ -137,9 +137,10 @@ public struct CPUState {
   public var addressMask: UInt64 = 0xFFFF
   /// All ones in 64-bit mode, else 2^32 − 1.
   public var ripMask: UInt64 = 0xFFFF_FFFF
-  /// Entries of jump caches are valid while this has the value they were made with: it changes whenever a mapping or a
-  /// page of decoded code does. Bit 0 is set at CPL 3. Starts at 2, so that zeroed entries are never valid.
-  public var jumpStamp: UInt64 = 2
+  /// Entries of jump caches are valid while this has the value they were made with; that of the current privilege.
+  public var jumpStamp: UInt64 = CodeStamps.firstSupervisor.jump
+  /// The same for entries of the code TLB.
+  public var translationStamp: UInt64 = CodeStamps.firstSupervisor.translation
   /// Current data TLB (one for user accesses, one for supervisor, one for supervisor with AC set).
   public var tlb: UnsafeMutableRawPointer
   /// The page the stack pointer was last seen in, for pushes and pops: linear address, host address, and the number of
@@ -241,10 +242,15 @@ public struct CPUState {
   /// Index among the machine's processors, and the APIC id.
   public var index: UInt32 = 0
 
+  /// What is cached about code of each privilege.
+  public var userCode = CachedCode(stamps: .firstUser)
+  public var supervisorCode = CachedCode(stamps: .firstSupervisor)
   /// Where the TLBs may hold parts of pages larger than 4 KiB.
   public var largePages = LargePageFilter()
   /// The machine's physical page table (`PhysicalMemory.pageTable`) and its length, here to be reached without a reference.
   public var pageTable: UnsafeMutablePointer<UInt>
+  /// `CodeCache.writers`, likewise.
+  public var writers: UnsafeMutablePointer<TLBWriters>
   public var pageCount: UInt64
   /// Physical address lines: with A20 masked off, bit 20 reads as zero.
   public var a20Mask: UInt64 = ~0

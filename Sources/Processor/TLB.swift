@@ -1,6 +1,6 @@
 /// The software data TLB: 4096 direct-mapped entries of 32 bytes that hold a host address with the permissions folded in.
 ///
-/// An entry is { read tag, write tag, host address of the page, unused }. A tag is the linear address of the page, so that
+/// An entry is { read tag, write tag, host address of the page, code word }. A tag is the linear address of the page, so that
 /// `t = address − tag; t > 4096 − size` finds a miss and a page crossing in one comparison. There is one TLB for each set of
 /// access rights, and the current one is reached through `CPUState.tlb`; changing rights is changing a pointer.
 public enum DataTLB {
@@ -11,6 +11,8 @@ public enum DataTLB {
   public static let readTag = 0
   public static let writeTag = 8
   public static let host = 16
+  /// Physical address of the page with bit 0 set if only decoded code on it keeps stores from the fast path; 0 otherwise.
+  public static let code = 24
 
   /// Byte offset of the entry for a linear address.
   @inlinable @inline(__always)
@@ -71,13 +73,14 @@ public struct TLBSet {
     e.storeBytes(of: DataTLB.invalidTag(offset), toByteOffset: DataTLB.writeTag, as: UInt64.self)
   }
 
-  /// Enters a page. `writable` also stands for "dirty already set, no code on the page".
-  func fill(_ tlb: Int, page: UInt64, host: UInt, writable: Bool, global: Bool) {
+  /// Enters a page. `writable` also stands for "dirty already set, no code on the page"; `code` is the code word.
+  func fill(_ tlb: Int, page: UInt64, host: UInt, writable: Bool, code: UInt64, global: Bool) {
     let offset = DataTLB.offset(page)
     let e = base(tlb) + offset
     e.storeBytes(of: page, as: UInt64.self)
     e.storeBytes(of: writable ? page : DataTLB.invalidTag(offset), toByteOffset: DataTLB.writeTag, as: UInt64.self)
     e.storeBytes(of: host, toByteOffset: DataTLB.host, as: UInt.self)
+    e.storeBytes(of: code, toByteOffset: DataTLB.code, as: UInt64.self)
     let n = Int(logged[tlb])
     if n < Self.logCapacity {
       log[tlb * Self.logCapacity + n] = UInt16(offset / DataTLB.entryBytes) | (global ? 0x8000 : 0)
@@ -121,15 +124,47 @@ public struct TLBSet {
   }
 
   /// Takes write permission from every entry for a host page: it holds decoded code from now on.
-  func protect(host: UInt) {
+  func protect(host: UInt, writers: TLBWriters) {
+    if let count = writers.count {
+      for k in 0..<count { protect(host: host, entry: writers.index(k)) }
+    } else {
+      for entry in 0..<DataTLB.entries { protect(host: host, entry: entry) }
+    }
+  }
+
+  private func protect(host: UInt, entry: Int) {
+    let offset = entry * DataTLB.entryBytes
     for t in 0..<Self.count {
-      for i in 0..<DataTLB.entries {
-        let offset = i * DataTLB.entryBytes
-        let e = base(t) + offset
-        if e.load(fromByteOffset: DataTLB.host, as: UInt.self) == host {
-          e.storeBytes(of: DataTLB.invalidTag(offset), toByteOffset: DataTLB.writeTag, as: UInt64.self)
-        }
+      let e = base(t) + offset
+      if e.load(fromByteOffset: DataTLB.host, as: UInt.self) == host {
+        e.storeBytes(of: DataTLB.invalidTag(offset), toByteOffset: DataTLB.writeTag, as: UInt64.self)
       }
+    }
+  }
+}
+
+/// Which entries of the processors' data TLBs may hold a physical page for writing: the indices of up to five of them, or "anywhere".
+///
+/// Looking at these only spares a search through all TLBs when a page comes to hold decoded code.
+public struct TLBWriters {
+  /// Bits 0–3: how many indices follow, of 12 bits each; 15 for more than fit.
+  private var word: UInt64 = 0
+
+  public init() {}
+
+  /// Number of indices, or nil for anywhere.
+  var count: Int? { word & 15 == 15 ? nil : Int(word & 15) }
+
+  func index(_ k: Int) -> Int { Int((word &>> UInt64(4 &+ 12 &* k)) & 0xFFF) }
+
+  mutating func insert(_ linear: UInt64) {
+    let index = (linear &>> 12) & UInt64(DataTLB.entries &- 1)
+    guard let count else { return }
+    for k in 0..<count where self.index(k) == Int(index) { return }
+    if count == 5 {
+      word = 15
+    } else {
+      word = (word &+ 1) | index &<< UInt64(4 &+ 12 &* count)
     }
   }
 }

@@ -7,7 +7,7 @@ public struct CodeTLBEntry {
   /// Linear page address with the mode key in its low bits; `CodeTLB.invalid` when empty.
   public var tag: UInt64
   public var page: UnsafeMutablePointer<CodePage>?
-  /// Jump stamp (without its bit for CPL 3) under which the entry was made.
+  /// Translation stamp under which the entry was made.
   public var stamp: UInt64
 
   public init(tag: UInt64, page: UnsafeMutablePointer<CodePage>?, stamp: UInt64) {
@@ -51,20 +51,86 @@ public enum JumpCache {
   }
 }
 
+/// Values that entries of the caches of code are compared with. Stamps of user code are odd, so that kernel and user code keep
+/// separate entries; the first ones are above 1, so that zeroed entries are never valid.
+public struct CodeStamps: Sendable {
+  /// Changes whenever a mapping or a block of decoded code does.
+  public var jump: UInt64
+  /// Changes whenever a mapping does, or the record of a page of code is freed.
+  public var translation: UInt64
+
+  public static let firstSupervisor = CodeStamps(jump: 2, translation: 2)
+  public static let firstUser = CodeStamps(jump: 3, translation: 3)
+}
+
+/// What is cached about code of one privilege (CPL 3, or 0–2): under which stamps, and from which linear pages.
+public struct CachedCode {
+  public var stamps: CodeStamps
+  /// Pages that code was fetched from since the translation stamp changed, hashed: may say yes wrongly, never no.
+  private var pages = InlineArray<64, UInt64>(repeating: 0)
+  /// One of them was not global.
+  private(set) var hasLocalPages = false
+
+  init(stamps: CodeStamps) { self.stamps = stamps }
+
+  private static func bit(_ linear: UInt64) -> UInt64 { ((linear &>> 12) ^ (linear &>> 24)) & 4095 }
+
+  mutating func insert(_ linear: UInt64, global: Bool) {
+    let bit = Self.bit(linear)
+    pages[Int(bit &>> 6)] |= 1 &<< (bit & 63)
+    if !global { hasLocalPages = true }
+  }
+
+  func mayContain(_ linear: UInt64) -> Bool {
+    let bit = Self.bit(linear)
+    return (pages[Int(bit &>> 6)] &>> (bit & 63)) & 1 != 0
+  }
+
+  mutating func forgetTranslations() {
+    stamps.jump &+= 2
+    stamps.translation &+= 2
+    pages = InlineArray(repeating: 0)
+    hasLocalPages = false
+  }
+}
+
 /// What keeps the caches of translations and decoded code true when mappings, rights and modes change.
 extension CPU {
   /// Drops translations: all, or all but those of global pages.
   public func flushTLB(keepGlobal: Bool) {
     tlbs.flush(keepGlobal: keepGlobal)
     s.pointee.stackSpan = 0
-    changeJumpStamp()
+    s.pointee.userCode.forgetTranslations()
+    // A kernel's own code is global as a rule.
+    if !keepGlobal || s.pointee.supervisorCode.hasLocalPages { s.pointee.supervisorCode.forgetTranslations() }
+    selectStamps()
   }
 
   /// INVLPG: drops the translations of one page.
   public func invalidatePage(_ linear: UInt64) {
     tlbs.drop(page: linear)
     s.pointee.stackSpan = 0
-    changeJumpStamp()
+    if s.pointee.userCode.mayContain(linear) { s.pointee.userCode.forgetTranslations() }
+    if s.pointee.supervisorCode.mayContain(linear) { s.pointee.supervisorCode.forgetTranslations() }
+    selectStamps()
+  }
+
+  /// Code was fetched from this linear page with the current privilege: INVLPG of it concerns the caches of code.
+  public func noteCodePage(_ linear: UInt64, global: Bool) {
+    if s.pointee.cpl == 3 {
+      s.pointee.userCode.insert(linear, global: global)
+    } else {
+      s.pointee.supervisorCode.insert(linear, global: global)
+    }
+  }
+
+  /// The stamps that apply now; the chain is left if they are others than before, for the current block may be stale.
+  @inline(__always)
+  private func selectStamps() {
+    let stamps = s.pointee.cpl == 3 ? s.pointee.userCode.stamps : s.pointee.supervisorCode.stamps
+    if stamps.jump != s.pointee.jumpStamp { s.pointee.exitRequest |= ExitRequest.codeChanged }
+    s.pointee.jumpStamp = stamps.jump
+    s.pointee.translationStamp = stamps.translation
   }
 
   /// After a change of CPL, RFLAGS.AC, CR0.AM or CR4.SMAP: the TLB whose rights apply now.
@@ -73,29 +139,33 @@ extension CPU {
     let index = checksAlignment ? TLBSet.none : currentTLB
     s.pointee.tlb = tlbs.base(index)
     s.pointee.stackSpan = 0
-    // Kernel and user code keep separate entries in the jump caches.
-    s.pointee.jumpStamp = (s.pointee.jumpStamp & ~1) | (s.pointee.cpl == 3 ? 1 : 0)
+    selectStamps()
   }
 
   /// After a change of mode, or of the base or limit of a CS that is not flat: nothing cached by RIP holds any more.
   public func modeChanged() {
     s.pointee.ripMask = s.pointee.codeSize == .bits64 ? ~0 : 0xFFFF_FFFF
-    changeJumpStamp()
+    forgetCode()
     selectTLB()
   }
 
-  /// Makes every entry of the jump caches and of the code TLB stale.
-  public func changeJumpStamp() {
-    s.pointee.jumpStamp &+= 2
-    s.pointee.exitRequest |= ExitRequest.codeChanged
+  /// Decoded blocks were dropped somewhere, or RIPs have another meaning.
+  func forgetBlocks() {
+    s.pointee.userCode.stamps.jump &+= 2
+    s.pointee.supervisorCode.stamps.jump &+= 2
+    selectStamps()
   }
 
-  /// Decoded code was dropped somewhere.
-  func forgetCode() { changeJumpStamp() }
+  /// Records of pages of code were freed.
+  func forgetCode() {
+    s.pointee.userCode.forgetTranslations()
+    s.pointee.supervisorCode.forgetTranslations()
+    selectStamps()
+  }
 
   /// A page of memory now holds decoded code: stores to it must be noticed.
-  func protect(hostPage: UInt) {
-    tlbs.protect(host: hostPage)
+  func protect(hostPage: UInt, writers: TLBWriters) {
+    tlbs.protect(host: hostPage, writers: writers)
     if s.pointee.stackHost == hostPage { s.pointee.stackSpan = 0 }
   }
 
@@ -103,7 +173,7 @@ extension CPU {
   @inlinable @inline(__always)
   public func codePage(linear: UInt64) -> UnsafeMutablePointer<CodePage>? {
     let entry = s.pointee.codeTLB + CodeTLB.index(linear)
-    if entry.pointee.tag != (linear & ~0xFFF) | UInt64(s.pointee.modeKey) || entry.pointee.stamp != s.pointee.jumpStamp &>> 1 {
+    if entry.pointee.tag != (linear & ~0xFFF) | UInt64(s.pointee.modeKey) || entry.pointee.stamp != s.pointee.translationStamp {
       return nil
     }
     return entry.pointee.page

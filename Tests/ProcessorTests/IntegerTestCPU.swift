@@ -31,7 +31,7 @@ final class IntegerTestCPU {
     for name in SegmentRegister.allCases { setLimit(name, UInt32(Self.memorySize - 1)) }
     for page in 0..<UInt64(Self.memorySize / 4096) {
       tlbs.fill(
-        TLBSet.supervisor, page: page * 4096, host: UInt(bitPattern: memory) + UInt(page * 4096), writable: true,
+        TLBSet.supervisor, page: page * 4096, host: UInt(bitPattern: memory) + UInt(page * 4096), writable: true, code: 0,
         global: true)
     }
     s.pointee.tlb = tlbs.base(TLBSet.supervisor)

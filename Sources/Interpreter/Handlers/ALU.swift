@@ -46,39 +46,50 @@ enum TestOperation: ALUOperation {
   @inline(__always) static var writes: Bool { false }
 }
 
-enum ALU_Reg_Reg<O: ALUOperation, T: Width> {
-  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+enum ALU_Reg_Reg<O: ALUOperation, T: Width>: Straight {
+  @inline(__always)
+  static func apply(_ cpu: CPU, _ op: OperationPointer, _ fr: inout UInt64, _ fa: inout UInt64) -> Bool {
     let a = cpu.get(op.pointee.a, as: T.self), b = cpu.get(op.pointee.b, as: T.self)
     let r = O.apply(a, b)
     if O.writes { cpu.set(op.pointee.a, r) }
     cpu.s.pointee.flagKind = T.flagKind(O.kind)
-    return Next.operation(cpu, op, n, r.justified, a.justified)
+    fr = r.justified
+    fa = a.justified
+    return true
   }
 }
 
-enum ALU_Reg_Imm<O: ALUOperation, T: Width> {
-  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+enum ALU_Reg_Imm<O: ALUOperation, T: Width>: Straight {
+  @inline(__always)
+  static func apply(_ cpu: CPU, _ op: OperationPointer, _ fr: inout UInt64, _ fa: inout UInt64) -> Bool {
     let a = cpu.get(op.pointee.a, as: T.self)
     let r = O.apply(a, T.immediate(op))
     if O.writes { cpu.set(op.pointee.a, r) }
     cpu.s.pointee.flagKind = T.flagKind(O.kind)
-    return Next.operation(cpu, op, n, r.justified, a.justified)
+    fr = r.justified
+    fa = a.justified
+    return true
   }
 }
 
-enum ALU_Reg_Mem<O: ALUOperation, T: Width, A: AddressForm> {
-  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+enum ALU_Reg_Mem<O: ALUOperation, T: Width, A: AddressForm>: Straight {
+  @inline(__always) static var miss: MissKind { .read }
+
+  @inline(__always)
+  static func apply(_ cpu: CPU, _ op: OperationPointer, _ fr: inout UInt64, _ fa: inout UInt64) -> Bool {
     let address = A.address(cpu, op)
     let distance = cpu.readDistance(address)
     if distance > T.limit {
       cpu.s.pointee.missAddress = address
-      return Miss.read(cpu, op, n, fr, fa)
+      return false
     }
     let a = cpu.get(op.pointee.a, as: T.self)
     let r = O.apply(a, cpu.loadHost(address, distance, as: T.self))
     if O.writes { cpu.set(op.pointee.a, r) }
     cpu.s.pointee.flagKind = T.flagKind(O.kind)
-    return Next.operation(cpu, op, n, r.justified, a.justified)
+    fr = r.justified
+    fa = a.justified
+    return true
   }
 }
 
@@ -118,30 +129,31 @@ enum ALU_Mem_Imm<O: ALUOperation, T: Width, A: AddressForm> {
 
 // MARK: The same where nobody reads the flags
 
-enum ALU_Reg_Reg_NoFlags<O: ALUOperation, T: Width> {
-  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
-    cpu.set(op.pointee.a, O.apply(cpu.get(op.pointee.a, as: T.self), cpu.get(op.pointee.b, as: T.self)))
-    return Next.operation(cpu, op, n, fr, fa)
-  }
+enum ALU_Reg_Reg_NoFlags<O: ALUOperation, T: Width>: CombiningOperation {
+  @inline(__always)
+  static func value(_ cpu: CPU, _ op: OperationPointer, _ old: T) -> T { O.apply(old, cpu.get(op.pointee.b, as: T.self)) }
+  @inline(__always)
+  static func combine(_ old: T, _ fed: T) -> T { O.apply(old, fed) }
 }
 
-enum ALU_Reg_Imm_NoFlags<O: ALUOperation, T: Width> {
-  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
-    cpu.set(op.pointee.a, O.apply(cpu.get(op.pointee.a, as: T.self), T.immediate(op)))
-    return Next.operation(cpu, op, n, fr, fa)
-  }
+enum ALU_Reg_Imm_NoFlags<O: ALUOperation, T: Width>: RegisterOperation {
+  @inline(__always)
+  static func value(_ cpu: CPU, _ op: OperationPointer, _ old: T) -> T { O.apply(old, T.immediate(op)) }
 }
 
-enum ALU_Reg_Mem_NoFlags<O: ALUOperation, T: Width, A: AddressForm> {
-  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+enum ALU_Reg_Mem_NoFlags<O: ALUOperation, T: Width, A: AddressForm>: Straight {
+  @inline(__always) static var miss: MissKind { .read }
+
+  @inline(__always)
+  static func apply(_ cpu: CPU, _ op: OperationPointer, _ fr: inout UInt64, _ fa: inout UInt64) -> Bool {
     let address = A.address(cpu, op)
     let distance = cpu.readDistance(address)
     if distance > T.limit {
       cpu.s.pointee.missAddress = address
-      return Miss.read(cpu, op, n, fr, fa)
+      return false
     }
     cpu.set(op.pointee.a, O.apply(cpu.get(op.pointee.a, as: T.self), cpu.loadHost(address, distance, as: T.self)))
-    return Next.operation(cpu, op, n, fr, fa)
+    return true
   }
 }
 

@@ -4,7 +4,8 @@ import X86Decoder
 /// Jumps, calls, returns, and the end of a block.
 
 /// A conditional jump leaves the block by its link when taken and goes on with the next slot otherwise: blocks continue behind it.
-enum Jcc<C: Condition> {
+enum Jcc<C: Condition>: Executable {
+  @inline(__always)
   static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
     if C.holds(fr, fa, cpu.s.pointee.flagKind) { return Next.target(cpu, op, n, fr, fa) }
     return Next.operation(cpu, op, n, fr, fa)
@@ -12,14 +13,16 @@ enum Jcc<C: Condition> {
 }
 
 /// JMP, and the end of a block that has no jump of its own.
-enum Jmp {
+enum Jmp: Executable {
+  @inline(__always)
   static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
     return Next.target(cpu, op, n, fr, fa)
   }
 }
 
 /// CALL rel: `immediate` is the return address relative to the page, `T` the width of the stack slot.
-enum Call<T: Width> {
+enum Call<T: Width>: Executable {
+  @inline(__always)
   static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
     let sp = cpu.get(4, as: T.self) &- T(truncatingIfNeeded: T.bitWidth / 8)
     let address = UInt64(truncatingIfNeeded: sp)
@@ -107,7 +110,8 @@ enum Call_Mem<T: Width, A: AddressForm> {
 }
 
 /// RET and RET imm16: `immediate` is what else is taken off the stack.
-enum Ret<T: Width> {
+enum Ret<T: Width>: Executable {
+  @inline(__always)
   static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
     let sp = cpu.get(4, as: T.self)
     let address = UInt64(truncatingIfNeeded: sp)

@@ -12,7 +12,8 @@ private func holds<O: ALUOperation, C: Condition, T: Width>(_ o: O.Type, _ c: C.
   return C.holds(r.justified, a.justified, T.flagKind(O.kind))
 }
 
-enum Fused_Reg_Reg<O: ALUOperation, T: Width, C: Condition> {
+enum Fused_Reg_Reg<O: ALUOperation, T: Width, C: Condition>: Executable {
+  @inline(__always)
   static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
     let a = cpu.get(op.pointee.a, as: T.self), b = cpu.get(op.pointee.b, as: T.self)
     let r = O.apply(a, b)
@@ -23,7 +24,8 @@ enum Fused_Reg_Reg<O: ALUOperation, T: Width, C: Condition> {
   }
 }
 
-enum Fused_Reg_Imm<O: ALUOperation, T: Width, C: Condition> {
+enum Fused_Reg_Imm<O: ALUOperation, T: Width, C: Condition>: Executable {
+  @inline(__always)
   static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
     let a = cpu.get(op.pointee.a, as: T.self), b = T.immediate(op)
     let r = O.apply(a, b)
@@ -35,7 +37,8 @@ enum Fused_Reg_Imm<O: ALUOperation, T: Width, C: Condition> {
 }
 
 /// Compares with memory; only for operations that write nothing to memory.
-enum Fused_Reg_Mem<O: ALUOperation, T: Width, A: AddressForm, C: Condition> {
+enum Fused_Reg_Mem<O: ALUOperation, T: Width, A: AddressForm, C: Condition>: Executable {
+  @inline(__always)
   static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
     let address = A.address(cpu, op)
     let distance = cpu.readDistance(address)
@@ -51,7 +54,8 @@ enum Fused_Reg_Mem<O: ALUOperation, T: Width, A: AddressForm, C: Condition> {
   }
 }
 
-enum Fused_Mem_Reg<O: ALUOperation, T: Width, A: AddressForm, C: Condition> {
+enum Fused_Mem_Reg<O: ALUOperation, T: Width, A: AddressForm, C: Condition>: Executable {
+  @inline(__always)
   static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
     let address = A.address(cpu, op)
     let distance = cpu.readDistance(address)
@@ -67,7 +71,8 @@ enum Fused_Mem_Reg<O: ALUOperation, T: Width, A: AddressForm, C: Condition> {
   }
 }
 
-enum Fused_Mem_Imm<O: ALUOperation, T: Width, A: AddressForm, C: Condition> {
+enum Fused_Mem_Imm<O: ALUOperation, T: Width, A: AddressForm, C: Condition>: Executable {
+  @inline(__always)
   static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
     let address = A.address(cpu, op)
     let distance = cpu.readDistance(address)
@@ -84,7 +89,8 @@ enum Fused_Mem_Imm<O: ALUOperation, T: Width, A: AddressForm, C: Condition> {
 }
 
 /// INC or DEC and a jump on ZF or SF.
-enum Fused_Step<O: StepOperation, T: Width, C: Condition> {
+enum Fused_Step<O: StepOperation, T: Width, C: Condition>: Executable {
+  @inline(__always)
   static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
     let carry: UInt64 = Flags.carry(fr, fa, cpu.s.pointee.flagKind) ? 1 : 0
     let r = O.apply(cpu.get(op.pointee.a, as: T.self))
@@ -108,7 +114,8 @@ enum Fused_Mov_ALU_Imm<O: ALUOperation, T: Width> {
 }
 
 /// Two register moves.
-enum Fused_Mov_Mov<T: Width, U: Width> {
+enum Fused_Mov_Mov<T: Width, U: Width>: Executable {
+  @inline(__always)
   static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
     let second = op + 1
     cpu.set(op.pointee.a, cpu.get(op.pointee.b, as: T.self))
@@ -118,7 +125,8 @@ enum Fused_Mov_Mov<T: Width, U: Width> {
 }
 
 /// Two pushes of registers on the same stack page.
-enum Fused_Push_Push<T: Width> {
+enum Fused_Push_Push<T: Width>: Executable {
+  @inline(__always)
   static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
     let slot = T(truncatingIfNeeded: T.bitWidth / 8)
     let sp = cpu.get(4, as: T.self) &- slot &- slot
@@ -139,7 +147,8 @@ enum Fused_Push_Push<T: Width> {
 }
 
 /// Two pops of registers.
-enum Fused_Pop_Pop<T: Width> {
+enum Fused_Pop_Pop<T: Width>: Executable {
+  @inline(__always)
   static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
     let slot = T(truncatingIfNeeded: T.bitWidth / 8)
     let sp = cpu.get(4, as: T.self)

@@ -1,116 +1,136 @@
 import Processor
 import X86Decoder
 
-/// MOV, MOVZX, MOVSX, MOVSXD, LEA, XCHG, BSWAP, CBW … CQO, SETcc and CMOVcc.
+/// MOV, MOVZX, MOVSX, MOVSXD, LEA, XCHG, CMPXCHG, XADD, BSWAP, CBW … CQO, SETcc and CMOVcc.
 
-enum Mov_Reg_Reg<T: Width> {
-  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
-    cpu.set(op.pointee.a, cpu.get(op.pointee.b, as: T.self))
-    return Next.operation(cpu, op, n, fr, fa)
-  }
+enum Mov_Reg_Reg<T: Width>: CombiningOperation {
+  @inline(__always)
+  static func value(_ cpu: CPU, _ op: OperationPointer, _ old: T) -> T { cpu.get(op.pointee.b, as: T.self) }
+  @inline(__always)
+  static func combine(_ old: T, _ fed: T) -> T { fed }
 }
 
-enum Mov_Reg_Imm<T: Width> {
-  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+enum Mov_Reg_Imm<T: Width>: Straight {
+  @inline(__always)
+  static func apply(_ cpu: CPU, _ op: OperationPointer, _ fr: inout UInt64, _ fa: inout UInt64) -> Bool {
     cpu.set(op.pointee.a, T.immediate(op))
-    return Next.operation(cpu, op, n, fr, fa)
+    return true
   }
 }
 
 /// A 64-bit constant, in `link`.
-enum Mov_Reg_Imm64 {
-  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+enum Mov_Reg_Imm64: Straight {
+  @inline(__always)
+  static func apply(_ cpu: CPU, _ op: OperationPointer, _ fr: inout UInt64, _ fa: inout UInt64) -> Bool {
     cpu.set(op.pointee.a, UInt64(op.pointee.link))
-    return Next.operation(cpu, op, n, fr, fa)
+    return true
   }
 }
 
-enum Mov_Reg_Mem<T: Width, A: AddressForm> {
-  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+enum Mov_Reg_Mem<T: Width, A: AddressForm>: Straight {
+  @inline(__always) static var miss: MissKind { .read }
+
+  @inline(__always)
+  static func apply(_ cpu: CPU, _ op: OperationPointer, _ fr: inout UInt64, _ fa: inout UInt64) -> Bool {
     let address = A.address(cpu, op)
     let distance = cpu.readDistance(address)
     if distance > T.limit {
       cpu.s.pointee.missAddress = address
-      return Miss.read(cpu, op, n, fr, fa)
+      return false
     }
     cpu.set(op.pointee.a, cpu.loadHost(address, distance, as: T.self))
-    return Next.operation(cpu, op, n, fr, fa)
+    return true
   }
 }
 
-enum Mov_Mem_Reg<T: Width, A: AddressForm> {
-  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+enum Mov_Mem_Reg<T: Width, A: AddressForm>: Straight {
+  @inline(__always) static var miss: MissKind { .write }
+
+  @inline(__always)
+  static func apply(_ cpu: CPU, _ op: OperationPointer, _ fr: inout UInt64, _ fa: inout UInt64) -> Bool {
     let address = A.address(cpu, op)
     let distance = cpu.writeDistance(address)
     if distance > T.limit {
       cpu.s.pointee.missAddress = address
-      return Miss.write(cpu, op, n, fr, fa)
+      return false
     }
     cpu.storeHost(address, distance, cpu.get(op.pointee.a, as: T.self))
-    return Next.operation(cpu, op, n, fr, fa)
+    return true
   }
 }
 
-enum Mov_Mem_Imm<T: Width, A: AddressForm> {
-  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+enum Mov_Mem_Imm<T: Width, A: AddressForm>: Straight {
+  @inline(__always) static var miss: MissKind { .write }
+
+  @inline(__always)
+  static func apply(_ cpu: CPU, _ op: OperationPointer, _ fr: inout UInt64, _ fa: inout UInt64) -> Bool {
     let address = A.address(cpu, op)
     let distance = cpu.writeDistance(address)
     if distance > T.limit {
       cpu.s.pointee.missAddress = address
-      return Miss.write(cpu, op, n, fr, fa)
+      return false
     }
     cpu.storeHost(address, distance, T.immediate(op))
-    return Next.operation(cpu, op, n, fr, fa)
+    return true
   }
 }
 
 /// MOVZX from `S` to `T`.
-enum Movzx_Reg_Reg<T: Width, S: Width> {
-  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+enum Movzx_Reg_Reg<T: Width, S: Width>: Straight {
+  @inline(__always)
+  static func apply(_ cpu: CPU, _ op: OperationPointer, _ fr: inout UInt64, _ fa: inout UInt64) -> Bool {
     cpu.set(op.pointee.a, T(truncatingIfNeeded: cpu.get(op.pointee.b, as: S.self)))
-    return Next.operation(cpu, op, n, fr, fa)
+    return true
   }
 }
 
-enum Movzx_Reg_Mem<T: Width, S: Width, A: AddressForm> {
-  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+enum Movzx_Reg_Mem<T: Width, S: Width, A: AddressForm>: Straight {
+  @inline(__always) static var miss: MissKind { .read }
+
+  @inline(__always)
+  static func apply(_ cpu: CPU, _ op: OperationPointer, _ fr: inout UInt64, _ fa: inout UInt64) -> Bool {
     let address = A.address(cpu, op)
     let distance = cpu.readDistance(address)
     if distance > S.limit {
       cpu.s.pointee.missAddress = address
-      return Miss.read(cpu, op, n, fr, fa)
+      return false
     }
     cpu.set(op.pointee.a, T(truncatingIfNeeded: cpu.loadHost(address, distance, as: S.self)))
-    return Next.operation(cpu, op, n, fr, fa)
+    return true
   }
 }
 
 /// MOVSX and MOVSXD from `S` to `T`.
-enum Movsx_Reg_Reg<T: Width, S: Width> {
-  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+enum Movsx_Reg_Reg<T: Width, S: Width>: Straight {
+  @inline(__always)
+  static func apply(_ cpu: CPU, _ op: OperationPointer, _ fr: inout UInt64, _ fa: inout UInt64) -> Bool {
     cpu.set(op.pointee.a, T(truncatingIfNeeded: S.signed(cpu.get(op.pointee.b, as: S.self))))
-    return Next.operation(cpu, op, n, fr, fa)
+    return true
   }
 }
 
-enum Movsx_Reg_Mem<T: Width, S: Width, A: AddressForm> {
-  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+enum Movsx_Reg_Mem<T: Width, S: Width, A: AddressForm>: Straight {
+  @inline(__always) static var miss: MissKind { .read }
+
+  @inline(__always)
+  static func apply(_ cpu: CPU, _ op: OperationPointer, _ fr: inout UInt64, _ fa: inout UInt64) -> Bool {
     let address = A.address(cpu, op)
     let distance = cpu.readDistance(address)
     if distance > S.limit {
       cpu.s.pointee.missAddress = address
-      return Miss.read(cpu, op, n, fr, fa)
+      return false
     }
     cpu.set(op.pointee.a, T(truncatingIfNeeded: S.signed(cpu.loadHost(address, distance, as: S.self))))
-    return Next.operation(cpu, op, n, fr, fa)
+    return true
   }
 }
 
 /// LEA: the address form must not be a segment's.
-enum Lea<T: Width, A: AddressForm> {
-  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+enum Lea<T: Width, A: AddressForm>: Straight {
+  @inline(__always)
+  static func apply(_ cpu: CPU, _ op: OperationPointer, _ fr: inout UInt64, _ fa: inout UInt64) -> Bool {
     cpu.set(op.pointee.a, T(truncatingIfNeeded: A.address(cpu, op)))
-    return Next.operation(cpu, op, n, fr, fa)
+    return true
   }
 }
 
@@ -138,6 +158,43 @@ enum Xchg_Mem_Reg<T: Width, A: AddressForm> {
   }
 }
 
+/// CMPXCHG with memory, LOCK or not: one processor runs at a time.
+enum Cmpxchg_Mem_Reg<T: Width, A: AddressForm> {
+  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+    let address = A.address(cpu, op)
+    let distance = cpu.writeDistance(address)
+    if distance > T.limit {
+      cpu.s.pointee.missAddress = address
+      return Miss.write(cpu, op, n, fr, fa)
+    }
+    let old = cpu.loadHost(address, distance, as: T.self), accumulator = cpu.get(0, as: T.self)
+    if old == accumulator {
+      cpu.storeHost(address, distance, cpu.get(op.pointee.a, as: T.self))
+    } else {
+      cpu.set(0, old)
+    }
+    cpu.s.pointee.flagKind = T.flagKind(FlagKind.sub)
+    return Next.operation(cpu, op, n, (accumulator &- old).justified, accumulator.justified)
+  }
+}
+
+enum Xadd_Mem_Reg<T: Width, A: AddressForm> {
+  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+    let address = A.address(cpu, op)
+    let distance = cpu.writeDistance(address)
+    if distance > T.limit {
+      cpu.s.pointee.missAddress = address
+      return Miss.write(cpu, op, n, fr, fa)
+    }
+    let old = cpu.loadHost(address, distance, as: T.self)
+    let sum = old &+ cpu.get(op.pointee.a, as: T.self)
+    cpu.storeHost(address, distance, sum)
+    cpu.set(op.pointee.a, old)
+    cpu.s.pointee.flagKind = T.flagKind(FlagKind.add)
+    return Next.operation(cpu, op, n, sum.justified, old.justified)
+  }
+}
+
 enum Bswap<T: Width> {
   static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
     cpu.set(op.pointee.a, cpu.get(op.pointee.a, as: T.self).byteSwapped)
@@ -155,9 +212,10 @@ enum SignToRDX<T: Width> {
 }
 
 /// NOP, hint NOPs, fences: nothing at all.
-enum Nop {
-  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
-    return Next.operation(cpu, op, n, fr, fa)
+enum Nop: Straight {
+  @inline(__always)
+  static func apply(_ cpu: CPU, _ op: OperationPointer, _ fr: inout UInt64, _ fa: inout UInt64) -> Bool {
+    return true
   }
 }
 

@@ -10,12 +10,16 @@ private func finish<T: Width>(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ lo
   return Next.operation(cpu, op, n, low.justified, overflow ? 3 : 0)
 }
 
-enum Imul_Reg_Reg<T: Width> {
-  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+enum Imul_Reg_Reg<T: Width>: Straight {
+  @inline(__always)
+  static func apply(_ cpu: CPU, _ op: OperationPointer, _ fr: inout UInt64, _ fa: inout UInt64) -> Bool {
     let a = T.signed(cpu.get(op.pointee.a, as: T.self))
     let (r, overflow) = a.multipliedReportingOverflow(by: T.signed(cpu.get(op.pointee.b, as: T.self)))
     cpu.set(op.pointee.a, T.unsigned(r))
-    return finish(cpu, op, n, T.unsigned(r), overflow)
+    cpu.s.pointee.flagKind = T.flagKind(FlagKind.shift)
+    fr = T.unsigned(r).justified
+    fa = overflow ? 3 : 0
+    return true
   }
 }
 

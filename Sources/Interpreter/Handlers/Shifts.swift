@@ -38,22 +38,23 @@ enum SarOperation: ShiftOperation {
   @inline(__always) static func overflow<T: Width>(_ a: T, _ r: T, carry: Bool) -> Bool { false }
 }
 
-enum Shift_Reg_Imm<O: ShiftOperation, T: Width> {
-  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+enum Shift_Reg_Imm<O: ShiftOperation, T: Width>: Straight {
+  @inline(__always)
+  static func apply(_ cpu: CPU, _ op: OperationPointer, _ fr: inout UInt64, _ fa: inout UInt64) -> Bool {
     let a = cpu.get(op.pointee.a, as: T.self), count = T.immediate(op)
     let r = O.apply(a, count)
     let carry = O.carry(a, count, r)
     cpu.set(op.pointee.a, r)
     cpu.s.pointee.flagKind = T.flagKind(FlagKind.shift)
-    return Next.operation(cpu, op, n, r.justified, (carry ? 1 : 0) | (O.overflow(a, r, carry: carry) ? 2 : 0))
+    fr = r.justified
+    fa = (carry ? 1 : 0) | (O.overflow(a, r, carry: carry) ? 2 : 0)
+    return true
   }
 }
 
-enum Shift_Reg_Imm_NoFlags<O: ShiftOperation, T: Width> {
-  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
-    cpu.set(op.pointee.a, O.apply(cpu.get(op.pointee.a, as: T.self), T.immediate(op)))
-    return Next.operation(cpu, op, n, fr, fa)
-  }
+enum Shift_Reg_Imm_NoFlags<O: ShiftOperation, T: Width>: RegisterOperation {
+  @inline(__always)
+  static func value(_ cpu: CPU, _ op: OperationPointer, _ old: T) -> T { O.apply(old, T.immediate(op)) }
 }
 
 /// By CL; only for 32 and 64 bits, where the masked count is below the width. A count of 0 leaves the flags alone.
@@ -128,11 +129,9 @@ extension Rotate_Reg_Imm {
   }
 }
 
-enum Rotate_Reg_Imm_NoFlags<O: RotateOperation, T: Width> {
-  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
-    cpu.set(op.pointee.a, O.apply(cpu.get(op.pointee.a, as: T.self), T.immediate(op)))
-    return Next.operation(cpu, op, n, fr, fa)
-  }
+enum Rotate_Reg_Imm_NoFlags<O: RotateOperation, T: Width>: RegisterOperation {
+  @inline(__always)
+  static func value(_ cpu: CPU, _ op: OperationPointer, _ old: T) -> T { O.apply(old, T.immediate(op)) }
 }
 
 // MARK: BMI2 shifts and RORX: no flags

@@ -28,10 +28,11 @@ enum Step_Reg<O: StepOperation, T: Width> {
   }
 }
 
-enum Step_Reg_NoFlags<O: StepOperation, T: Width> {
-  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+enum Step_Reg_NoFlags<O: StepOperation, T: Width>: Straight {
+  @inline(__always)
+  static func apply(_ cpu: CPU, _ op: OperationPointer, _ fr: inout UInt64, _ fa: inout UInt64) -> Bool {
     cpu.set(op.pointee.a, O.apply(cpu.get(op.pointee.a, as: T.self)))
-    return Next.operation(cpu, op, n, fr, fa)
+    return true
   }
 }
 
@@ -61,9 +62,10 @@ enum Neg_Reg<T: Width> {
   }
 }
 
-enum Not_Reg<T: Width> {
-  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
+enum Not_Reg<T: Width>: Straight {
+  @inline(__always)
+  static func apply(_ cpu: CPU, _ op: OperationPointer, _ fr: inout UInt64, _ fa: inout UInt64) -> Bool {
     cpu.set(op.pointee.a, ~cpu.get(op.pointee.a, as: T.self))
-    return Next.operation(cpu, op, n, fr, fa)
+    return true
   }
 }
