@@ -9,22 +9,32 @@ import Machine
 enum HostFile {
   static var lastError: String { String(cString: strerror(errno)) }
 
+  /// More than any image that is read as a whole; a stream that goes on (/dev/zero) ends earlier.
+  private static let largestFile = 8 << 30, largestStream = 1 << 28
+
   /// The whole file, or its first `limit` bytes.
   static func contents(_ path: String, limit: Int = .max) throws(MachineError) -> [UInt8] {
+    guard !path.isEmpty else { throw .usage("a file name is empty") }
     let file = open(path, O_RDONLY | O_CLOEXEC)
     guard file >= 0 else { throw .missingFile("\(path) cannot be opened: \(lastError)") }
     defer { close(file) }
     var status = stat()
     guard fstat(file, &status) == 0 else { throw .missingFile("\(path) cannot be examined: \(lastError)") }
     guard status.st_mode & S_IFMT != S_IFDIR else { throw .missingFile("\(path) is a directory, not a file") }
+    let isRegular = status.st_mode & S_IFMT == S_IFREG
+    let largest = isRegular ? largestFile : largestStream
+    guard limit <= largest || Int(status.st_size) <= largest else {
+      throw .badImage("\(path) is larger than any image that can be loaded (\(status.st_size >> 30) GiB)")
+    }
     var bytes: [UInt8] = []
-    if status.st_mode & S_IFMT == S_IFREG { bytes.reserveCapacity(min(Int(status.st_size), limit)) }
+    if isRegular { bytes.reserveCapacity(min(Int(status.st_size), limit)) }
     var buffer = [UInt8](repeating: 0, count: 1 << 20)
     while bytes.count < limit {
       let count = read(file, &buffer, min(buffer.count, limit - bytes.count))
       if count < 0, errno == EINTR { continue }
       guard count >= 0 else { throw .missingFile("\(path) cannot be read: \(lastError)") }
       if count == 0 { break }
+      guard bytes.count + count <= largest else { throw .badImage("\(path) has no end within \(largest >> 20) MiB") }
       bytes.append(contentsOf: buffer[..<count])
     }
     return bytes
@@ -41,6 +51,7 @@ enum HostFile {
       _ = writeAll(1, bytes)
       return
     }
+    guard !path.isEmpty else { throw .usage("the name of a file to write is empty") }
     let file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
     guard file >= 0 else { throw .missingFile("\(path) cannot be created: \(lastError)") }
     let done = writeAll(file, bytes)

@@ -44,6 +44,7 @@ struct RunCommand: ParsableCommand {
   func validate() throws {
     if machine.cpu == "help" { return }
     try boot.validate(image: image)
+    try control.validate()
   }
 
   func run() throws {
@@ -95,6 +96,8 @@ struct BootOptions: ParsableArguments {
       throw ValidationError("--initrd, --append and --module belong to a kernel: give --kernel too")
     }
     if entry != nil, load.isEmpty { throw ValidationError("--entry belongs to --load") }
+    if let entry, entry.value >> 32 != 0 { throw ValidationError("--entry is an address below 4G: execution starts in real or 32-bit mode") }
+    if vgabios != nil, bios == nil { throw ValidationError("--vgabios belongs to --bios: nothing else runs it") }
   }
 }
 
@@ -162,4 +165,9 @@ struct ControlOptions: ParsableArguments {
   var saveOnExit: String?
   @Option(help: ArgumentHelp("Starts from a saved state; the machine is as it was then.", valueName: "FILE"))
   var restore: String?
+
+  func validate() throws {
+    // Nanoseconds are counted in 64 bits.
+    if let timeout, !(timeout >= 0 && timeout < 1e9) { throw ValidationError("--timeout takes seconds from 0 to 1000000000") }
+  }
 }

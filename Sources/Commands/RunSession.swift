@@ -44,7 +44,7 @@ final class RunSession {
     }
     defer { Terminal.restore() }
     let limits = Machine.Limits(
-      instructions: control.maxInstructions?.value, wallTime: control.timeout.map { UInt64(max(0, $0) * 1e9) })
+      instructions: control.maxInstructions?.value, wallTime: control.timeout.map { UInt64($0 * 1e9) })
     let start = host.wallTime()
     let reason = try machine.run(host: host, limits: limits)
     let seconds = Double(host.wallTime() &- start) / 1e9

@@ -105,9 +105,11 @@ final class SerialEndpoint {
     return []
   }
 
-  /// End of input: a server waits for the next connection, standard input is over for good.
+  /// End of input: a server waits for the next connection, a file on standard input is over for good. A terminal that is
+  /// gone takes the run with it.
   private func disconnect() {
     if kind == .stdio {
+      if isatty(input) == 1 { isBroken = true }
       input = -1
       return
     }

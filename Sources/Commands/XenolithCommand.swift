@@ -1,4 +1,5 @@
 import ArgumentParser
+import Machine
 
 /// The `xenolith` program: every subcommand is a type of this module.
 public struct XenolithCommand: ParsableCommand {
@@ -11,7 +12,7 @@ public struct XenolithCommand: ParsableCommand {
         xenolith run --load test.bin@0x7c00 --debug-exit 0xf4
         xenolith disassemble --bits 16 bootsector.bin
       """,
-    version: "0.1.0",
+    version: "xenolith \(programVersion)",
     subcommands: [RunCommand.self, DisassembleCommand.self])
 
   public init() {}

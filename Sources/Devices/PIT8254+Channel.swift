@@ -267,7 +267,8 @@ extension PIT8254 {
       start = try reader.get(Int64.self)
       pausedAt = try reader.get(Int64.self)
       boundary = try reader.get(Int64.self)
-      guard mode <= 5, (1...65536).contains(period), abs(start) < 1 << 62, abs(pausedAt) < 1 << 62 else {
+      let ticks: ClosedRange<Int64> = -(1 << 61)...(1 << 61)
+      guard mode <= 5, (1...65536).contains(period), [start, pausedAt, boundary].allSatisfy(ticks.contains) else {
         throw StateError("the saved state of the interval timer is damaged")
       }
     }

@@ -126,7 +126,7 @@ public final class Machine {
     codeCache.dropAll()
   }
 
-  /// ACPI tables at the top of low memory, root pointer and MP table in the BIOS area, BIOS data area.
+  /// ACPI tables at the top of low memory; root pointer, MP table and SMBIOS in the BIOS area; BIOS data area.
   private func writeTables(_ target: BootMemory) -> BootLoader.Tables {
     let description = Board.description(configuration)
     let tables = ACPITables(board: description, base: layout.acpiBase)
@@ -134,6 +134,7 @@ public final class Machine {
     target.put(tables.image, at: layout.acpiBase)
     target.put(tables.rsdp, at: root)
     target.put(MPTable.build(processors: configuration.processors, at: root + 0x100), at: root + 0x100)
+    target.put(SMBIOS.build(configuration, at: root + 0x2000), at: root + 0x2000)
     LegacyBIOS.write(to: target, serialPorts: description.serialPorts.map(\.base))
     return BootLoader.Tables(rsdpAddress: root, rsdp: tables.rsdp)
   }

@@ -51,6 +51,9 @@ public struct MachineConfiguration: Sendable {
     guard (0...4).contains(serialPorts) else {
       throw .usage("a machine has at most 4 serial ports, not \(serialPorts)")
     }
+    if let rom = videoBIOS, !rom.bytes.starts(with: [0x55, 0xAA]) || rom.bytes.count > 1 << 18 {
+      throw .badImage("\(rom.name) is no option ROM: those begin with 55 AA and have at most 256K")
+    }
     guard quantum > 0 else { throw .usage("the scheduling quantum must be at least one instruction") }
   }
 }

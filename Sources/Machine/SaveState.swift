@@ -28,15 +28,23 @@ public enum SaveState {
 
   // MARK: Saving
 
-  public static func save(_ machine: Machine) -> [UInt8] {
+  public static func save(_ machine: Machine) -> [UInt8] { pack(machine, sections: sections(of: machine)) }
+
+  /// State of everything but memory.
+  static func sections(of machine: Machine) -> [UInt8] {
+    var writer = StateWriter()
+    writeSections(machine, to: &writer)
+    return writer.bytes
+  }
+
+  /// The file: configuration, `sections`, memory.
+  static func pack(_ machine: Machine, sections: [UInt8]) -> [UInt8] {
     var writer = StateWriter()
     writer.put(magic)
     writer.put(version)
     write(machine.configuration, to: &writer)
-    var sections = StateWriter()
-    writeSections(machine, to: &sections)
-    writer.put(UInt64(sections.bytes.count))
-    writer.put(sections.bytes.withUnsafeBytes(deflate))
+    writer.put(UInt64(sections.count))
+    writer.put(sections.withUnsafeBytes(deflate))
     writeMemory(machine, to: &writer)
     return writer.bytes
   }

@@ -51,7 +51,7 @@ public struct StateReader {
 
   private mutating func take(_ count: Int) throws(StateError) -> ArraySlice<UInt8> {
     guard count >= 0, count <= bytes.endIndex - position else {
-      throw StateError("the saved state ends too early")
+      throw StateError("it ends too early")
     }
     defer { position += count }
     return bytes[position..<position + count]
@@ -68,7 +68,7 @@ public struct StateReader {
 
   public mutating func getBytes() throws(StateError) -> [UInt8] {
     let count = try get(UInt64.self)
-    guard count <= UInt64(Int.max) else { throw StateError("the saved state has an impossible length") }
+    guard count <= UInt64(Int.max) else { throw StateError("a part of it has an impossible length") }
     return Array(try take(Int(count)))
   }
 
@@ -87,7 +87,7 @@ public struct StateReader {
       throw StateError("the saved state has '\(found)' where '\(name)' is expected: it was made by another configuration")
     }
     let length = try get(UInt64.self)
-    guard length <= UInt64(Int.max) else { throw StateError("the saved state has an impossible length") }
+    guard length <= UInt64(Int.max) else { throw StateError("a part of it has an impossible length") }
     var inner = StateReader(try take(Int(length)))
     try body(&inner)
     guard inner.isAtEnd else { throw StateError("the saved state of '\(name)' is longer than this version writes") }

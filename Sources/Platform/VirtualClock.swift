@@ -70,13 +70,21 @@ public final class VirtualClock {
     for d in deadlines { writer.put(d) }
   }
 
+  /// Latest time that a saved machine can have, and how far a timer can be overdue in it: timers that fire one by one to
+  /// catch up with a forged time would do nothing else.
+  private static let latest: VirtualTime = 1 << 62, longestDelay: VirtualTime = 1_000_000_000
+
   public func restore(from reader: inout StateReader) throws(StateError) {
     now = try reader.get(UInt64.self)
+    guard now <= Self.latest else { throw StateError("its time is impossible") }
     let count = try reader.get(UInt32.self)
     guard Int(count) == deadlines.count else {
       throw StateError("the saved machine has \(count) timers, this one has \(deadlines.count)")
     }
-    for i in 0..<deadlines.count { deadlines[i] = try reader.get(UInt64.self) }
+    for i in 0..<deadlines.count {
+      deadlines[i] = try reader.get(UInt64.self)
+      guard deadlines[i] >= now || now - deadlines[i] <= Self.longestDelay else { throw StateError("a timer of it is overdue") }
+    }
     update()
   }
 }

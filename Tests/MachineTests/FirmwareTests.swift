@@ -84,6 +84,68 @@ import Testing
   }
 }
 
+@Suite struct SMBIOSTests {
+  private func configuration(processors: Int, memory: UInt64) -> MachineConfiguration {
+    var configuration = MachineConfiguration.running(Program.spin, processors: processors)
+    configuration.memory = memory
+    return configuration
+  }
+
+  /// Structures by type: the formatted area from the header on, and the strings.
+  private func structures(_ image: [UInt8]) throws -> [UInt8: [(formatted: [UInt8], strings: [String])]] {
+    #expect(image[..<31].reduce(0, &+) == 0 && image[16..<31].reduce(0, &+) == 0)
+    #expect(Array(image[..<4]) == Array("_SM_".utf8) && Array(image[16..<21]) == Array("_DMI_".utf8))
+    let start = Int(try #require(image.u32(24))) - 0xF_2000, length = Int(try #require(image.u16(22)))
+    #expect(start + length == image.count)
+    var found: [UInt8: [(formatted: [UInt8], strings: [String])]] = [:]
+    var at = start, count = 0
+    while at < image.count {
+      let size = Int(image[at + 1])
+      var end = at + size
+      while image[end] != 0 || image[end + 1] != 0 { end += 1 }
+      let strings = image[(at + size)..<end].split(separator: 0).map { String(decoding: $0, as: UTF8.self) }
+      found[image[at], default: []].append((Array(image[at..<at + size]), strings))
+      #expect(end + 2 - at <= Int(image.u16(8)!))
+      at = end + 2
+      count += 1
+    }
+    #expect(count == Int(image.u16(28)!))
+    return found
+  }
+
+  @Test func everyStructureCanBeFound() throws {
+    let found = try structures(SMBIOS.build(configuration(processors: 3, memory: 5 << 30), at: 0xF_2000))
+    #expect(Set(found.keys) == [0, 1, 3, 4, 16, 17, 19, 32, 127])
+    #expect(found[4]?.count == 3 && found[19]?.count == 2)
+    // Lengths of version 2.8 (DSP0134 table 3 and the structures' own).
+    for (type, length) in [(0, 0x18), (1, 0x1B), (3, 0x16), (4, 0x2A), (16, 0x17), (17, 0x28), (19, 0x1F), (32, 0x0B), (127, 4)] {
+      #expect(found[UInt8(type)]?.first?.formatted.count == length, "type \(type)")
+    }
+    let system = try #require(found[1]?.first)
+    #expect(system.strings[Int(system.formatted[5]) - 1] == SMBIOS.product)
+    #expect(found[17]?.first?.formatted.u16(12) == 5120)
+    #expect(found[19]?.last?.formatted.u32(4) == 4 << 20 && found[19]?.last?.formatted.u32(8) == 6 << 20 - 1)
+    #expect(found[4]?.last?.strings.first == "CPU 2")
+  }
+
+  @Test(arguments: [(4 << 20 + 4096, 0x9004), (64 << 30, 0x7FFF), (256 << 20, 256)] as [(UInt64, UInt16)])
+  func sizesHaveTheirUnits(_ test: (memory: UInt64, field: UInt16)) throws {
+    let image = SMBIOS.build(configuration(processors: 64, memory: test.memory), at: 0xF_2000)
+    // The handlers of the interrupt vectors lie above them.
+    #expect(image.count < 0xC000)
+    let found = try structures(image)
+    let device = try #require(found[17]?.first?.formatted)
+    #expect(device.u16(12) == test.field)
+    #expect(device.u32(28) == (test.field == 0x7FFF ? 65536 : 0))
+  }
+
+  @Test func aMachineHasThem() throws {
+    let machine = try Machine(configuration(processors: 2, memory: 4 << 20))
+    let image = SMBIOS.build(machine.configuration, at: 0xF_2000)
+    #expect((0..<image.count).allSatisfy { machine.memory.read(0xF_2000 + UInt64($0), size: 1) == UInt64(image[$0]) })
+  }
+}
+
 @Suite struct MemoryLayoutTests {
   @Test(arguments: [2, 64, 3071, 3072, 3073, 4096, 65536] as [UInt64]) func mapCoversAllMemoryOnce(megabytes: UInt64) {
     let layout = PhysicalLayout(memory: megabytes << 20)

@@ -216,13 +216,76 @@ private func end(_ program: [UInt8], limit: UInt64 = 10_000_000) throws -> EndRe
   }
 }
 
+/// States that somebody forged: their parts inflate, but their fields hold anything.
+@Suite struct ForgedStateTests {
+  #if DEBUG
+  private static let rounds = 60
+  #else
+  private static let rounds = 2000
+  #endif
+
+  /// Restores `sections` with changed bytes; returns whether the machine took them. It runs on for a while if so.
+  private func take(_ sections: [UInt8], from source: Machine, into machine: Machine) throws -> Bool {
+    let refusal = sentence { () throws(MachineError) in
+      try SaveState.restore(machine, from: SaveState.pack(source, sections: sections), name: "s")
+    }
+    if let refusal {
+      #expect(refusal.hasPrefix("s cannot be restored: ") && !refusal.contains("\n"))
+      return false
+    }
+    let before = machine.retired
+    _ = try machine.run(host: BatchHost(), limits: .init(instructions: before.addingReportingOverflow(5000).partialValue))
+    _ = SaveState.hash(machine)
+    return true
+  }
+
+  @Test(arguments: [1, 2, 3, 4] as [UInt64]) func changedFields(seed: UInt64) throws {
+    var configuration = MachineConfiguration.running(Program.timer, processors: 2)
+    configuration.hasVGA = seed == 1
+    let source = try Machine(configuration), target = try Machine(configuration)
+    _ = try source.run(host: BatchHost(), limits: .init(instructions: 60))
+    let good = SaveState.sections(of: source)
+    var random = seed &* 0x9E37_79B9_7F4A_7C15
+    func next(_ n: Int) -> Int {
+      random = random &* 6364136223846793005 &+ 1442695040888963407
+      return Int(random >> 33) % n
+    }
+    var taken = 0
+    // Video memory makes a state large.
+    let rounds = configuration.hasVGA ? Self.rounds / 40 : Self.rounds / 4
+    for _ in 0..<rounds {
+      var changed = good
+      for _ in 0...next(3) {
+        let at = next(changed.count)
+        switch next(3) {
+        case 0: changed[at] ^= 1 << UInt8(next(8))
+        case 1: changed[at] = UInt8(next(256))
+        default: for n in at..<min(at + 8, changed.count) { changed[n] = 0xFF }
+        }
+      }
+      if try take(changed, from: source, into: target) { taken += 1 }
+    }
+    // Most bytes are values that nobody can refuse.
+    #expect(taken > 0)
+  }
+
+  @Test func everyEndIsTooEarly() throws {
+    let source = try Machine(.running(Program.timer))
+    let good = SaveState.sections(of: source)
+    #expect(try take(good, from: source, into: source))
+    for length in stride(from: 0, to: good.count, by: Self.rounds > 1000 ? 7 : 101) {
+      #expect(try !take(Array(good[..<length]), from: source, into: source))
+    }
+  }
+}
+
 /// Types text at moments that only its own clock knows.
 private final class Typist: MachineHost {
   private var time: UInt64 = 0
   private var texts: [String]
   init(_ texts: [String]) { self.texts = texts }
   func wallTime() -> UInt64 {
-    time += 1_300_000
+    time += 5_100_000
     return time
   }
   func service(_ machine: Machine, mayWait: UInt64) -> [InputEvent] {
