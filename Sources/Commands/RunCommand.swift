@@ -24,6 +24,10 @@ struct RunCommand: ParsableCommand {
       Ctrl-A x ends the run when the serial port is a terminal, Ctrl-A h shows
       what else there is.
 
+      A run that no input can enter (standard input is a file or at its end, no
+      window, no socket) skips idle time. A guest that waits for ever then keeps
+      the host busy until --timeout, --max-instructions or Ctrl-C.
+
       Exit codes:
         0    the guest powered off (its own code with --debug-exit)
         64   usage error           65   bad image or configuration

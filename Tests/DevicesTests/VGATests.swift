@@ -417,6 +417,8 @@ private let black: UInt32 = 0xFF00_0000, white: UInt32 = 0xFFFF_FFFF, grey: UInt
       }
     }
     // Whatever it came to, it can be saved and restored.
-    try transplant(board.vga, to: Board().vga)
+    let other = Board()
+    try transplant(board.vga, to: other.vga)
+    #expect(savedBytes(other.vga) == savedBytes(board.vga))
   }
 }
