@@ -110,7 +110,13 @@ public enum SaveState {
   /// The machine that a file was saved from; a kernel that it was started with is not in the file.
   public static func configuration(of bytes: [UInt8], name: String) throws(MachineError) -> MachineConfiguration {
     var reader = StateReader(bytes)
-    do { return try readConfiguration(&reader) } catch { throw .badImage("\(name) cannot be restored: \(error)") }
+    do { return try readConfiguration(&reader) } catch { throw refusal(name, error) }
+  }
+
+  /// One sentence, whatever a forged file has put into its names.
+  private static func refusal(_ name: String, _ error: StateError) -> MachineError {
+    let text = error.description.unicodeScalars.map { $0.value < 0x20 || (0x7F..<0xA0).contains($0.value) ? "?" : Character($0) }
+    return .badImage("\(name) cannot be restored: \(String(text))")
   }
 
   private static func writeSections(_ machine: Machine, to writer: inout StateWriter) {
@@ -188,7 +194,7 @@ public enum SaveState {
       machine.memoryMapChanged()
       for connection in machine.connections { connection.rebase() }
     } catch {
-      throw .badImage("\(name) cannot be restored: \(error)")
+      throw refusal(name, error)
     }
   }
 
