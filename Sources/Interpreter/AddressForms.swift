@@ -20,7 +20,7 @@ enum IndexForm: AddressForm {
   @inline(__always)
   static func address(_ cpu: CPU, _ op: OperationPointer) -> UInt64 {
     (cpu.get(op.pointee.base, as: UInt64.self)
-      &+ (cpu.get(op.pointee.index, as: UInt64.self) &<< UInt64(op.pointee.scale))
+      &+ (cpu.get(op.pointee.index, as: UInt64.self) &* UInt64(op.pointee.scale))
       &+ UInt64(bitPattern: Int64(op.pointee.displacement))) & cpu.s.pointee.addressMask
   }
 }

@@ -38,7 +38,7 @@ enum Fetch {
       return try instruction(cpu)
     }
     let offset = op.pointee.offset
-    var again = Decoder.decode(host + Int(offset), available: Int(min(4096 &- offset, 15)), codeSize: cpu.s.pointee.codeSize)
+    var again = Decoder.decode(host + Int(offset), available: Int(4096 &- offset), codeSize: cpu.s.pointee.codeSize)
     cpu.admit(&again)
     return again
   }

@@ -60,7 +60,6 @@ struct Lowering {
     op.pointee.displacement = short
     op.pointee.base = i.base < 16 ? i.base : 16
     op.pointee.index = i.index < 16 ? i.index : 16
-    op.pointee.scale = i.index < 16 ? i.scale : 0
     let flat: Bool
     switch i.segment {
     case .fs, .gs: flat = false
@@ -68,9 +67,10 @@ struct Lowering {
     default: flat = flatData
     }
     if !flat {
-      op.pointee.scale |= i.segment.rawValue &<< 4
+      op.pointee.scale = (i.index < 16 ? i.scale : 0) | i.segment.rawValue &<< 4
       return 3
     }
+    op.pointee.scale = 1 &<< i.scale
     return i.index < 16 ? 1 : 0
   }
 
@@ -184,6 +184,7 @@ struct Lowering {
     case .PUSHF, .POPF:
       if !nativeStack || !flatData || i.operandSize != codeSize.rawValue { return nil }
       return (i.mnemonic == .PUSHF ? HandlerTable.Pushf : HandlerTable.Popf) + (codeSize == .bits64 ? 1 : 0)
+    case .MOVSB, .MOVSW, .MOVSD_STR, .MOVSQ, .STOSB, .STOSW, .STOSD, .STOSQ: return repeated(i, op)
     case .PUSH, .POP, .LEAVE: return stack(i, op, next)
     case .RET, .CALL, .JMP: return indirect(i, op, next)
     default: return vector(i, op, next)
@@ -320,7 +321,7 @@ struct Lowering {
     op.pointee.displacement = Int32(truncatingIfNeeded: i.displacement)
     op.pointee.base = i.base < 16 ? i.base : 16
     op.pointee.index = i.index < 16 ? i.index : 16
-    op.pointee.scale = i.index < 16 ? i.scale : 0
+    op.pointee.scale = 1 &<< i.scale
     return HandlerTable.Lea + width * 3 + (i.index < 16 ? 1 : 0)
   }
 
@@ -349,7 +350,12 @@ struct Lowering {
   }
 
   private func rotate(_ k: Int, _ i: Instruction, _ op: OperationPointer, _ flagsDead: Bool) -> Int? {
-    if i.op0.kind != .general || i.op1.kind == .general { return nil }
+    if i.op0.kind != .general { return nil }
+    if i.op1.kind == .general {
+      guard let w = w2(i.op0.size) else { return nil }
+      op.pointee.a = i.op0.register
+      return HandlerTable.Rotate_Reg_CL + k * 2 + w
+    }
     guard let count = constantCount(i) else { return nil }
     op.pointee.a = field(i.op0)
     op.pointee.immediate = count
@@ -417,6 +423,21 @@ struct Lowering {
     if i.op1.kind != .immediate { return nil }
     op.pointee.immediate &= Int32(i.op0.size) * 8 - 1
     return memory(HandlerTable.Bit_Mem_Imm, k * 2 + w, i, op, next)
+  }
+
+  private func repeated(_ i: Instruction, _ op: OperationPointer) -> Int? {
+    if i.prefixes.isDisjoint(with: [.rep, .repne]) || codeSize == .bits16 || i.addressSize != codeSize.rawValue || !flatData { return nil }
+    switch i.mnemonic {
+    case .STOSB: return HandlerTable.Rep_Stos
+    case .STOSW: return HandlerTable.Rep_Stos + 1
+    case .STOSD: return HandlerTable.Rep_Stos + 2
+    case .STOSQ: return HandlerTable.Rep_Stos + 3
+    default: break
+    }
+    // The source can be in any segment.
+    if i.segment == .fs || i.segment == .gs || (i.segment == .cs && codeSize != .bits64) { return nil }
+    op.pointee.a = i.mnemonic == .MOVSB ? 1 : i.mnemonic == .MOVSW ? 2 : i.mnemonic == .MOVSD_STR ? 4 : 8
+    return HandlerTable.Rep_Movs
   }
 
   private func stack(_ i: Instruction, _ op: OperationPointer, _ next: UInt64) -> Int? {

@@ -154,7 +154,18 @@ enum Outside {
     let left = Int(bitPattern: UInt(s.pointee.retiredAtZero &- s.pointee.retired))
     if s.pointee.exitRequest != 0 || mustLeave(cpu) || left < 0 { return nil }
     s.pointee.budget = left
-    return BlockLookup.find(cpu)
+    let rip = s.pointee.rip
+    let entry = (s.pointee.jumpCache + JumpCache.offset(rip)).assumingMemoryBound(to: JumpCacheEntry.self)
+    if entry.pointee.rip == rip, entry.pointee.stamp == s.pointee.jumpStamp {
+      s.pointee.codeBias = entry.pointee.codeBias
+      return OperationPointer(bitPattern: entry.pointee.operation)
+    }
+    guard let target = BlockLookup.find(cpu) else { return nil }
+    if s.pointee.rip == rip {
+      entry.pointee = JumpCacheEntry(rip: rip, stamp: s.pointee.jumpStamp, operation: UInt(bitPattern: target),
+                                     codeBias: s.pointee.codeBias)
+    }
+    return target
   }
 
   /// Whether the run loop has something to do before the next instruction.

@@ -38,8 +38,7 @@ extension CPUModel {
     // A leaf beyond the highest answers with the highest basic one.
     switch min(leaf, maximumLeaf) {
     case 0:
-      let v = Self.words(vendor, 3)
-      return CPUIDResult(eax: maximumLeaf, ebx: v[0], ecx: v[2], edx: v[1])
+      return CPUIDResult(eax: maximumLeaf, ebx: Self.word(vendor, 0), ecx: Self.word(vendor, 2), edx: Self.word(vendor, 1))
     case 1:
       var ebx = apicID << 24
       if features.contains(.clflush) { ebx |= 8 << 8 }
@@ -66,13 +65,11 @@ extension CPUModel {
     stepping | (model & 0xF) << 4 | min(family, 15) << 8 | (model >> 4) << 16 | (family > 15 ? family - 15 : 0) << 20
   }
 
-  /// ASCII text as little-endian words.
-  private static func words(_ text: String, _ count: Int) -> [UInt32] {
-    var bytes = Array(text.utf8.prefix(count * 4))
-    bytes += [UInt8](repeating: 0, count: count * 4 - bytes.count)
-    return (0..<count).map { n in
-      (0..<4).reduce(0) { $0 | UInt32(bytes[n * 4 + $1]) << UInt32($1 * 8) }
-    }
+  /// Four bytes of an ASCII text, as a little-endian word; zeros behind its end.
+  static func word(_ text: String, _ n: Int) -> UInt32 {
+    var word: UInt32 = 0
+    for (k, byte) in text.utf8.dropFirst(n * 4).prefix(4).enumerated() { word |= UInt32(byte) << UInt32(k * 8) }
+    return word
   }
 
   private static func greatestDivisor(_ a: UInt32, _ b: UInt32) -> UInt32 {
@@ -152,9 +149,8 @@ extension CPUModel {
     case 0x8000_0000: return CPUIDResult(eax: maximumExtendedLeaf)
     case 0x8000_0001: return CPUIDResult(ecx: featureExtendedC, edx: featureExtendedD)
     case 0x8000_0002...0x8000_0004:
-      let w = Self.words(brand, 12)
       let n = Int(leaf - 0x8000_0002) * 4
-      return CPUIDResult(eax: w[n], ebx: w[n + 1], ecx: w[n + 2], edx: w[n + 3])
+      return CPUIDResult(eax: brandWords[n], ebx: brandWords[n + 1], ecx: brandWords[n + 2], edx: brandWords[n + 3])
     case 0x8000_0006:
       guard let l2 = caches.first(where: { $0.level == 2 }) else { return CPUIDResult() }
       // Associativity 8: 16 ways.

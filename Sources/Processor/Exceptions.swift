@@ -307,10 +307,24 @@ extension CPU {
     } else if inward {
       rsp = try innerRSP(cpl: newCPL)
     }
+    let flags = rflags() | (event.resumeFlag ? RFLAGS.RF : 0)
     var stack = StackCursor(self, pointer64: rsp & ~15, cpl: newCPL)
-    try stack.push(UInt64(s.pointee.ss.selector), size: 8)
-    try stack.push(s.pointee.rsp, size: 8)
-    try pushFrame(&stack, event, flags: rflags() | (event.resumeFlag ? RFLAGS.RF : 0), size: 8)
+    let size: UInt64 = event.hasErrorCode ? 48 : 40
+    if let frame = newStackFrame(stack.tlb, stack.pointer &- size, size: Int(size)) {
+      // Downwards, as a processor pushes: top first.
+      let top = frame + Int(size)
+      top.storeBytes(of: UInt64(s.pointee.ss.selector), toByteOffset: -8, as: UInt64.self)
+      top.storeBytes(of: s.pointee.rsp, toByteOffset: -16, as: UInt64.self)
+      top.storeBytes(of: flags, toByteOffset: -24, as: UInt64.self)
+      top.storeBytes(of: UInt64(s.pointee.cs.selector), toByteOffset: -32, as: UInt64.self)
+      top.storeBytes(of: event.returnRIP, toByteOffset: -40, as: UInt64.self)
+      if event.hasErrorCode { frame.storeBytes(of: UInt64(event.errorCode), as: UInt64.self) }
+      stack.pointer = stack.pointer &- size
+    } else {
+      try stack.push(UInt64(s.pointee.ss.selector), size: 8)
+      try stack.push(s.pointee.rsp, size: 8)
+      try pushFrame(&stack, event, flags: flags, size: 8)
+    }
     if !isCanonical(offset) { throw .generalProtection() }
     try markAccessed(selector, &cs)
     clearFlags(interruptGate: gate.type & 1 == 0)

@@ -95,11 +95,17 @@ public enum Flags {
     switch fk & 0xFF {
     case FlagKind.sub, FlagKind.add, FlagKind.adc, FlagKind.sbb:
       return ((fr ^ fa ^ secondOperand(fr, fa, fk)) &>> shift(fk)) & 0x10 != 0
-    case FlagKind.logic, FlagKind.shift: return false
+    case FlagKind.logic: return false
     case FlagKind.inc: return (fr &>> shift(fk)) & 0xF == 0
     case FlagKind.dec: return (fr &>> shift(fk)) & 0xF == 0xF
     default: return fa & af != 0
     }
+  }
+
+  /// The auxiliary word with `FlagKind.shift` for other CF and OF while SF, ZF, PF and AF stay; not for `FlagKind.explicit`.
+  @inlinable @inline(__always)
+  public static func replacing(carry: Bool, overflow: Bool, _ fr: UInt64, _ fa: UInt64, _ fk: UInt32) -> UInt64 {
+    (carry ? 1 : 0) | (overflow ? 2 : 0) | (adjust(fr, fa, fk) ? af : 0)
   }
 
   /// SF ≠ OF.

@@ -176,11 +176,20 @@ extension CPU {
     let size = i.operandSize
     let step = UInt64(size)
     let sp = s.pointee.rsp
-    let offset = try load(.ss, sp, size: size)
-    let selector = UInt16(truncatingIfNeeded: try load(.ss, sp &+ step, size: size))
-    let flags = try load(.ss, sp &+ step &* 2, size: size)
-    let rsp = try load(.ss, sp &+ step &* 3, size: size)
-    let stackSelector = UInt16(truncatingIfNeeded: try load(.ss, sp &+ step &* 4, size: size))
+    let offset: UInt64, selector: UInt16, flags: UInt64, rsp: UInt64, stackSelector: UInt16
+    if size == 8, let frame = stackFrame(sp, size: 40) {
+      offset = frame.loadUnaligned(as: UInt64.self)
+      selector = frame.loadUnaligned(fromByteOffset: 8, as: UInt16.self)
+      flags = frame.loadUnaligned(fromByteOffset: 16, as: UInt64.self)
+      rsp = frame.loadUnaligned(fromByteOffset: 24, as: UInt64.self)
+      stackSelector = frame.loadUnaligned(fromByteOffset: 32, as: UInt16.self)
+    } else {
+      offset = try load(.ss, sp, size: size)
+      selector = UInt16(truncatingIfNeeded: try load(.ss, sp &+ step, size: size))
+      flags = try load(.ss, sp &+ step &* 2, size: size)
+      rsp = try load(.ss, sp &+ step &* 3, size: size)
+      stackSelector = UInt16(truncatingIfNeeded: try load(.ss, sp &+ step &* 4, size: size))
+    }
     var d = try checkReturnCode(selector)
     let cpl = s.pointee.cpl
     let level = iopl

@@ -388,6 +388,16 @@ extension CPU {
     try slowStore(TLBSet.supervisor, linear, UInt64(truncatingIfNeeded: value), size)
   }
 
+  /// Host address of a frame on the stack of the current ring that lies on one page and can be read in the fast way, or nil.
+  @inline(__always)
+  func stackFrame(_ linear: UInt64, size: Int) -> UnsafeMutableRawPointer? { hostForRead(s.pointee.tlb, linear, size) }
+
+  /// Host address of a frame to be written with the rights of a TLB, likewise.
+  @inline(__always)
+  func newStackFrame(_ tlb: Int, _ linear: UInt64, size: Int) -> UnsafeMutableRawPointer? {
+    hostForWrite(tlbs.base(tlb), linear, size)
+  }
+
   public func loadSystem8(_ linear: UInt64) throws(Fault) -> UInt8 { try loadSystem(linear, as: UInt8.self) }
   public func loadSystem16(_ linear: UInt64) throws(Fault) -> UInt16 { try loadSystem(linear, as: UInt16.self) }
   public func loadSystem32(_ linear: UInt64) throws(Fault) -> UInt32 { try loadSystem(linear, as: UInt32.self) }

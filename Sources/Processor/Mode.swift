@@ -39,6 +39,12 @@ extension CPU {
   public func updateMode() {
     let p = s
     let was64 = p.pointee.codeSize == .bits64
+    if was64, p.pointee.cs.long, p.pointee.efer & EFER.LMA != 0, p.pointee.cr0 & CR0.PE != 0 {
+      // From 64-bit code to 64-bit code nothing can have changed but the privilege.
+      p.pointee.modeKey = (p.pointee.modeKey & ~ModeKey.user) | (p.pointee.cpl == 3 ? ModeKey.user : 0)
+      selectTLB()
+      return
+    }
     let oldKey = p.pointee.modeKey
     let enabled = p.pointee.cr0 & CR0.PE != 0
     let v86 = enabled && p.pointee.systemFlags & RFLAGS.VM != 0

@@ -12,7 +12,7 @@ public struct Operation {
   /// Memory operand: indices of base and index register, 16 (always zero) for none.
   public var base: UInt8 = 16
   public var index: UInt8 = 16
-  /// log2 of the scale; in bits 4–6 the segment register for handlers that add a segment base.
+  /// The scale, a factor; for handlers that add a segment base its log2, and in bits 4–6 the segment register.
   public var scale: UInt8 = 0
   /// Guest instructions of the block up to and including this one; 0 marks a stub.
   public var count: UInt8 = 0

@@ -53,7 +53,7 @@ public enum FlagKind {
   public static let inc: UInt32 = 3
   /// CF in aux bit 0
   public static let dec: UInt32 = 4
-  /// CF in aux bit 0, OF in aux bit 1, AF 0
+  /// CF in aux bit 0, OF in aux bit 1, AF in aux bit 4
   public static let shift: UInt32 = 5
   /// result = aux + b + 1
   public static let adc: UInt32 = 6

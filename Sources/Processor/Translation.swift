@@ -136,15 +136,19 @@ extension CPU {
   /// After a change of CPL, RFLAGS.AC, CR0.AM or CR4.SMAP: the TLB whose rights apply now.
   @inline(__always)
   public func selectTLB() {
-    let index = checksAlignment ? TLBSet.none : currentTLB
-    s.pointee.tlb = tlbs.base(index)
-    s.pointee.stackSpan = 0
+    let tlb = tlbs.base(checksAlignment ? TLBSet.none : currentTLB)
+    if tlb != s.pointee.tlb {
+      s.pointee.tlb = tlb
+      s.pointee.stackSpan = 0
+    }
     selectStamps()
   }
 
   /// After a change of mode, or of the base or limit of a CS that is not flat: nothing cached by RIP holds any more.
   public func modeChanged() {
     s.pointee.ripMask = s.pointee.codeSize == .bits64 ? ~0 : 0xFFFF_FFFF
+    // Stack slots have another width.
+    s.pointee.stackSpan = 0
     forgetCode()
     selectTLB()
   }

@@ -41,20 +41,22 @@ private func setCarry(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64
   }
 }
 
-/// The flags of additions and subtractions become a word before CF is replaced.
+/// OF and AF of additions and subtractions are worked out before CF is replaced.
 private enum CarryFlag {
   @inline(never)
   static func set(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
-    let flags = Flags.explicit(Flags.word(fr, fa, cpu.s.pointee.flagKind) | Flags.cf)
-    cpu.s.pointee.flagKind = FlagKind.explicit
-    return Next.operation(cpu, op, n, flags.result, flags.aux)
+    let kind = cpu.s.pointee.flagKind
+    let aux = Flags.replacing(carry: true, overflow: Flags.overflow(fr, fa, kind), fr, fa, kind)
+    cpu.s.pointee.flagKind = (kind & ~0xFF) | FlagKind.shift
+    return Next.operation(cpu, op, n, fr, aux)
   }
 
   @inline(never)
   static func clear(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
-    let flags = Flags.explicit(Flags.word(fr, fa, cpu.s.pointee.flagKind) & ~Flags.cf)
-    cpu.s.pointee.flagKind = FlagKind.explicit
-    return Next.operation(cpu, op, n, flags.result, flags.aux)
+    let kind = cpu.s.pointee.flagKind
+    let aux = Flags.replacing(carry: false, overflow: Flags.overflow(fr, fa, kind), fr, fa, kind)
+    cpu.s.pointee.flagKind = (kind & ~0xFF) | FlagKind.shift
+    return Next.operation(cpu, op, n, fr, aux)
   }
 }
 

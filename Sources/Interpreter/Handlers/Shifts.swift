@@ -98,34 +98,39 @@ enum RorOperation: RotateOperation {
   @inline(__always) static func overflow<T: Width>(_ r: T) -> Bool { topBit(r ^ (r &<< 1)) }
 }
 
-enum Rotate_Reg_Imm<O: RotateOperation, T: Width> {
-  static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
-    let r = O.apply(cpu.get(op.pointee.a, as: T.self), T.immediate(op))
-    cpu.set(op.pointee.a, r)
+extension RotateOperation {
+  /// Replaces CF and OF by those of the result; the other flags stay in their lazy form.
+  @inline(__always)
+  static func flags<T: Width>(_ cpu: CPU, _ r: T, _ fr: UInt64, _ fa: UInt64) -> UInt64 {
     let kind = cpu.s.pointee.flagKind
-    // After logic operations and shifts AF is 0, so that the other flags can stay in their lazy form.
-    if kind & 0xFF == FlagKind.logic || kind & 0xFF == FlagKind.shift {
-      cpu.s.pointee.flagKind = (kind & ~0xFF) | FlagKind.shift
-      return Next.operation(cpu, op, n, fr, (O.carry(r) ? 1 : 0) | (O.overflow(r) ? 2 : 0))
-    }
     if kind & 0xFF == FlagKind.explicit {
-      let kept = fa & ~(Flags.cf | Flags.of)
-      return Next.operation(cpu, op, n, fr, kept | (O.carry(r) ? Flags.cf : 0) | (O.overflow(r) ? Flags.of : 0))
+      return fa & ~(Flags.cf | Flags.of) | (carry(r) ? Flags.cf : 0) | (overflow(r) ? Flags.of : 0)
     }
-    return setFlags(cpu, op, n, fr, fa)
+    cpu.s.pointee.flagKind = (kind & ~0xFF) | FlagKind.shift
+    return Flags.replacing(carry: carry(r), overflow: overflow(r), fr, fa, kind)
   }
 }
 
-extension Rotate_Reg_Imm {
-  /// Turns all flags into a word, then sets CF and OF by the result, which is in the register.
-  @inline(never)
-  private static func setFlags(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
-    let r = cpu.get(op.pointee.a, as: T.self)
-    let word = (Flags.word(fr, fa, cpu.s.pointee.flagKind) & ~(Flags.cf | Flags.of))
-      | (O.carry(r) ? Flags.cf : 0) | (O.overflow(r) ? Flags.of : 0)
-    let flags = Flags.explicit(word)
-    cpu.s.pointee.flagKind = FlagKind.explicit
-    return Next.operation(cpu, op, n, flags.result, flags.aux)
+enum Rotate_Reg_Imm<O: RotateOperation, T: Width>: Straight {
+  @inline(__always)
+  static func apply(_ cpu: CPU, _ op: OperationPointer, _ fr: inout UInt64, _ fa: inout UInt64) -> Bool {
+    let r = O.apply(cpu.get(op.pointee.a, as: T.self), T.immediate(op))
+    cpu.set(op.pointee.a, r)
+    fa = O.flags(cpu, r, fr, fa)
+    return true
+  }
+}
+
+/// By CL, for 32 and 64 bits. A count of 0 leaves the flags alone.
+enum Rotate_Reg_CL<O: RotateOperation, T: Width>: Straight {
+  @inline(__always)
+  static func apply(_ cpu: CPU, _ op: OperationPointer, _ fr: inout UInt64, _ fa: inout UInt64) -> Bool {
+    let a = cpu.get(op.pointee.a, as: T.self)
+    let count = cpu.get(1, as: T.self) & T(truncatingIfNeeded: T.bitWidth &- 1)
+    let r = O.apply(a, count)
+    cpu.set(op.pointee.a, r)
+    if count != 0 { fa = O.flags(cpu, r, fr, fa) }
+    return true
   }
 }
 
