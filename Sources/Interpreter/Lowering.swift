@@ -26,7 +26,7 @@ struct Lowering {
 
   /// Index in the families of 32 and 64 bits, or nil.
   @inline(__always)
-  private func w2(_ size: UInt8) -> Int? { size == 4 ? 0 : size == 8 ? 1 : nil }
+  func w2(_ size: UInt8) -> Int? { size == 4 ? 0 : size == 8 ? 1 : nil }
 
   /// Register field: byte offset of 8-bit registers, index of others.
   @inline(__always)
@@ -75,7 +75,7 @@ struct Lowering {
   }
 
   /// A member of a family [width][address form], for a memory operand.
-  private func memory(_ family: Int, _ width: Int, _ i: Instruction, _ op: OperationPointer, _ next: UInt64) -> Int? {
+  func memory(_ family: Int, _ width: Int, _ i: Instruction, _ op: OperationPointer, _ next: UInt64) -> Int? {
     guard let form = address(i, op, next: next) else { return nil }
     return family + width * 4 + form
   }
@@ -185,6 +185,8 @@ struct Lowering {
       if !nativeStack || !flatData || i.operandSize != codeSize.rawValue { return nil }
       return (i.mnemonic == .PUSHF ? HandlerTable.Pushf : HandlerTable.Popf) + (codeSize == .bits64 ? 1 : 0)
     case .MOVSB, .MOVSW, .MOVSD_STR, .MOVSQ, .STOSB, .STOSW, .STOSD, .STOSQ: return repeated(i, op)
+    case .TZCNT, .LZCNT, .POPCNT, .ANDN, .BLSI, .BLSMSK, .BLSR, .BEXTR, .BZHI, .PDEP, .PEXT, .ADCX, .ADOX:
+      return bitField(i, op, next)
     case .PUSH, .POP, .LEAVE: return stack(i, op, next)
     case .RET, .CALL, .JMP: return indirect(i, op, next)
     default: return vector(i, op, next)

@@ -5,13 +5,13 @@ import X86Decoder
 extension Lowering {
   /// Position of an instruction's encoding among legacy, VEX.128, VEX.256.
   @inline(__always)
-  private func encoding(_ i: Instruction) -> Int {
+  func encoding(_ i: Instruction) -> Int {
     i.prefixes.contains(.vex) ? (i.vectorLength == 32 ? 2 : 1) : 0
   }
 
   /// The same for what knows no 256 bits: scalars.
   @inline(__always)
-  private func scalarEncoding(_ i: Instruction) -> Int { i.prefixes.contains(.vex) ? 1 : 0 }
+  func scalarEncoding(_ i: Instruction) -> Int { i.prefixes.contains(.vex) ? 1 : 0 }
 
   /// Fills the address fields for handlers that have the one form `[base + index * scale + displacement]`: a RIP-relative address has
   /// `codeBias` as its base register, which lies among the first words of the state.
@@ -112,6 +112,41 @@ extension Lowering {
     case .SHUFPD, .VSHUFPD:
       // The upper half has immediate bits of its own.
       return i.vectorLength == 32 ? nil : integer(34, i, op, next)
+    case .PCMPEQQ, .VPCMPEQQ: return integer(35, i, op, next)
+    case .PCMPGTQ, .VPCMPGTQ: return integer(36, i, op, next)
+    case .PMINSD, .VPMINSD: return integer(37, i, op, next)
+    case .PMAXSD, .VPMAXSD: return integer(38, i, op, next)
+    case .PMINUD, .VPMINUD: return integer(39, i, op, next)
+    case .PMAXUD, .VPMAXUD: return integer(40, i, op, next)
+    case .PMINUW, .VPMINUW: return integer(41, i, op, next)
+    case .PMAXUW, .VPMAXUW: return integer(42, i, op, next)
+    case .PMULLD, .VPMULLD: return integer(43, i, op, next)
+    case .PADDUSB, .VPADDUSB: return integer(44, i, op, next)
+    case .PADDUSW, .VPADDUSW: return integer(45, i, op, next)
+    case .PSUBUSB, .VPSUBUSB: return integer(46, i, op, next)
+    case .PSUBUSW, .VPSUBUSW: return integer(47, i, op, next)
+    case .PADDSW, .VPADDSW: return integer(48, i, op, next)
+    case .PSUBSW, .VPSUBSW: return integer(49, i, op, next)
+    case .PAVGB, .VPAVGB: return integer(50, i, op, next)
+    case .PAVGW, .VPAVGW: return integer(51, i, op, next)
+    case .PMULHUW, .VPMULHUW: return integer(52, i, op, next)
+    case .PMULHW, .VPMULHW: return integer(53, i, op, next)
+    case .PMULHRSW, .VPMULHRSW: return integer(54, i, op, next)
+    case .PMULDQ, .VPMULDQ: return integer(55, i, op, next)
+    case .PABSB, .VPABSB: return integer(56, i, op, next, sole: true)
+    case .PABSW, .VPABSW: return integer(57, i, op, next, sole: true)
+    case .PABSD, .VPABSD: return integer(58, i, op, next, sole: true)
+    case .PMADDWD, .VPMADDWD: return integer(59, i, op, next)
+    case .PMADDUBSW, .VPMADDUBSW: return integer(60, i, op, next)
+    case .PSADBW, .VPSADBW: return integer(61, i, op, next)
+    case .PSHUFB, .VPSHUFB: return integer(62, i, op, next)
+    case .PALIGNR, .VPALIGNR: return integer(63, i, op, next)
+    case .PSHUFLW, .VPSHUFLW: return integer(64, i, op, next, sole: true)
+    case .PSHUFHW, .VPSHUFHW: return integer(65, i, op, next, sole: true)
+    case .PACKSSWB, .VPACKSSWB: return integer(66, i, op, next)
+    case .PACKUSWB, .VPACKUSWB: return integer(67, i, op, next)
+    case .PACKSSDW, .VPACKSSDW: return integer(68, i, op, next)
+    case .PACKUSDW, .VPACKUSDW: return integer(69, i, op, next)
 
     case .PSLLW, .VPSLLW: return shift(0, 16, i, op)
     case .PSLLD, .VPSLLD: return shift(1, 32, i, op)
@@ -123,7 +158,7 @@ extension Lowering {
     case .PSRAD, .VPSRAD: return shift(7, 32, i, op)
     case .PSLLDQ, .VPSLLDQ: return shift(8, 16, i, op)
     case .PSRLDQ, .VPSRLDQ: return shift(9, 16, i, op)
-    default: return float(i, op, next)
+    default: return element(i, op, next)
     }
   }
 
@@ -131,7 +166,7 @@ extension Lowering {
 
   /// Destination and first source, which are the same in legacy encodings; returns the second source. `sole`: there is no first source.
   @inline(__always)
-  private func sources(_ i: Instruction, _ op: OperationPointer, sole: Bool = false) -> Operand {
+  func sources(_ i: Instruction, _ op: OperationPointer, sole: Bool = false) -> Operand {
     op.pointee.a = i.op0.register
     if i.prefixes.contains(.vex), !sole {
       op.pointee.b = i.op1.register
@@ -142,7 +177,7 @@ extension Lowering {
   }
 
   /// A member of a pair of families, with a register or memory as the second source, at the same position.
-  private func either(_ register: Int, _ memory: Int, _ i: Instruction, _ op: OperationPointer, _ next: UInt64, _ source: Operand) -> Int? {
+  func either(_ register: Int, _ memory: Int, _ i: Instruction, _ op: OperationPointer, _ next: UInt64, _ source: Operand) -> Int? {
     if source.kind == .vector {
       op.pointee.base = source.register
       return register
@@ -237,7 +272,7 @@ extension Lowering {
 
   // MARK: Floating point
 
-  private func float(_ i: Instruction, _ op: OperationPointer, _ next: UInt64) -> Int? {
+  func float(_ i: Instruction, _ op: OperationPointer, _ next: UInt64) -> Int? {
     switch i.mnemonic {
     case .ADDSS, .VADDSS: return scalar(0, i, op, next)
     case .ADDSD, .VADDSD: return scalar(1, i, op, next)
@@ -278,7 +313,9 @@ extension Lowering {
     case .CVTSI2SD, .VCVTSI2SD: return fromInteger(1, i, op, next)
     case .CVTTSS2SI, .VCVTTSS2SI: return toInteger(0, i, op, next)
     case .CVTTSD2SI, .VCVTTSD2SI: return toInteger(1, i, op, next)
-    default: return x87(i, op, next)
+    case .CVTSS2SI, .VCVTSS2SI: return toInteger(2, i, op, next)
+    case .CVTSD2SI, .VCVTSD2SI: return toInteger(3, i, op, next)
+    default: return fused(i, op, next) ?? x87(i, op, next)
     }
   }
 

@@ -91,6 +91,15 @@ public enum HostFloat {
     return a.isNotDenormal && b.isNotDenormal && (r.isSafe || (r.isZero && a.isZero)) ? r : nil
   }
 
+  /// ±a·b ± c, rounded once, if no exception but inexact can arise. Whether it is exact no function here tells.
+  @inlinable @inline(__always)
+  public static func tryFused<F: HostFormat>(_ a: F, _ b: F, _ c: F, negateProduct: Bool, negateAddend: Bool) -> F? {
+    guard a.isNotDenormal && b.isNotDenormal && c.isNotDenormal else { return nil }
+    let addend = negateAddend ? -c.host : c.host
+    let r = F(host: addend.addingProduct(negateProduct ? -a.host : a.host, b.host))
+    return r.isSafe ? r : nil
+  }
+
   /// √a if no exception but inexact can arise: the root of a positive normal number is one too, above the smallest.
   @inlinable @inline(__always) public static func trySqrt(_ a: Binary32) -> Binary32? {
     guard a.isOrdinary && !a.isNegative else { return nil }

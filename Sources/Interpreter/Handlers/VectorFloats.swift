@@ -150,6 +150,42 @@ enum RoundSingleLane: LaneOperation {
   }
 }
 
+/// CVTSS2SI, CVTSD2SI to nearest even, of numbers so small that a sum with 1.5 · 2⁵² has the integer in its low bits.
+protocol RoundingLane: LaneOperation {}
+extension RoundingLane {
+  @inline(__always) static func usable(_ mxcsr: UInt32) -> Bool { HostFloat.isUsable(mxcsr: mxcsr) && takesDenormals(mxcsr) }
+  @inline(__always) fileprivate static func round32(_ x: Double) -> UInt32? {
+    x > -0x1p31 && x < 0x1p31 - 1 ? UInt32(truncatingIfNeeded: (x + 0x1.8p52).bitPattern) : nil
+  }
+  @inline(__always) fileprivate static func round64(_ x: Double) -> UInt64? {
+    x > -0x1p51 && x < 0x1p51 ? (x + 0x1.8p52).bitPattern &- (0x1.8p52 as Double).bitPattern : nil
+  }
+}
+enum RoundSingleToInt32Lane: RoundingLane {
+  @inline(__always) static func apply(_: UInt32, _ b: UInt32) -> UInt32? { round32(Double(Float(bitPattern: b))) }
+  @inline(__always) static func isExact(_: UInt32, _ b: UInt32, _ r: UInt32) -> Bool {
+    Float(Int32(bitPattern: r)) == Float(bitPattern: b)
+  }
+}
+enum RoundSingleToInt64Lane: RoundingLane {
+  @inline(__always) static func apply(_: UInt64, _ b: UInt32) -> UInt64? { round64(Double(Float(bitPattern: b))) }
+  @inline(__always) static func isExact(_: UInt64, _ b: UInt32, _ r: UInt64) -> Bool {
+    Float(Int64(bitPattern: r)) == Float(bitPattern: b)
+  }
+}
+enum RoundDoubleToInt32Lane: RoundingLane {
+  @inline(__always) static func apply(_: UInt32, _ b: UInt64) -> UInt32? { round32(Double(bitPattern: b)) }
+  @inline(__always) static func isExact(_: UInt32, _ b: UInt64, _ r: UInt32) -> Bool {
+    Double(Int32(bitPattern: r)) == Double(bitPattern: b)
+  }
+}
+enum RoundDoubleToInt64Lane: RoundingLane {
+  @inline(__always) static func apply(_: UInt64, _ b: UInt64) -> UInt64? { round64(Double(bitPattern: b)) }
+  @inline(__always) static func isExact(_: UInt64, _ b: UInt64, _ r: UInt64) -> Bool {
+    Double(Int64(bitPattern: r)) == Double(bitPattern: b)
+  }
+}
+
 // MARK: Scalars: lane 0 of destination `a`; the rest is that of the first source `b`
 
 /// Sets MXCSR's inexact flag if it is clear and the result is inexact.

@@ -27,7 +27,12 @@ VADDRESS = ["BaseForm", "IndexForm"]
 VECTOR = ["PAND", "PANDN", "POR", "PXOR", "PCMPEQB", "PCMPEQW", "PCMPEQD", "PCMPGTB", "PADDB", "PADDD", "PADDQ", "PSUBB",
           "PMINUB", "PMAXUB", "PCMPGTW", "PCMPGTD", "PADDW", "PSUBW", "PSUBD", "PSUBQ", "PMINSW", "PMAXSW", "PMULLW", "PMULUDQ",
           "PUNPCKLBW", "PUNPCKLWD", "PUNPCKLDQ", "UnpackLow64", "PUNPCKHBW", "PUNPCKHWD", "PUNPCKHDQ", "PUNPCKHQDQ",
-          "PSHUFD", "SHUFPS", "SHUFPD"]
+          "PSHUFD", "SHUFPS", "SHUFPD",
+          "PCMPEQQ", "PCMPGTQ", "PMINSD", "PMAXSD", "PMINUD", "PMAXUD", "PMINUW", "PMAXUW", "PMULLD", "PADDUSB", "PADDUSW",
+          "PSUBUSB", "PSUBUSW", "PADDSW", "PSUBSW", "PAVGB", "PAVGW", "PMULHUW", "PMULHW", "PMULHRSW", "PMULDQ",
+          "PABSB", "PABSW", "PABSD", "PMADDWD", "PMADDUBSW", "PSADBW", "PSHUFB", "PALIGNR", "PSHUFLW", "PSHUFHW",
+          "PACKSSWB", "PACKUSWB", "PACKSSDW", "PACKUSDW"]
+VECTOREXTEND = ["PMOVZXBW", "PMOVZXWD", "PMOVZXDQ", "PMOVSXBW", "PMOVSXWD", "PMOVSXDQ"]
 VECTORSHIFT = ["PSLLW", "PSLLD", "PSLLQ", "PSRLW", "PSRLD", "PSRLQ", "PSRAW", "PSRAD", "PSLLDQ", "PSRLDQ"]
 FORMATS = ["Binary32", "Binary64"]
 LANE = [n + f"Lane<{f}>" for n in ["Add", "Sub", "Mul", "Div", "Min", "Max"] for f in FORMATS] + ["SqrtSingleLane", "SqrtDoubleLane"]
@@ -36,7 +41,7 @@ PACKED = LANE + ["IntegerToSingleLane<UInt32>", "RoundSingleLane", "SingleToInt3
 FROMINTEGER = [f"IntegerTo{f}Lane<{w}>" for f in ["Single", "Double"] for w in W2]
 X87FORMATS = ["X87Single", "X87Double"]
 POPS = ["Pop0", "Pop1", "Pop2"]
-TOINTEGER = [f"{f}To{w}Lane" for f in ["Single", "Double"] for w in ["Int32", "Int64"]]
+TOINTEGER = [f"{r}{f}To{w}Lane" for r in ["", "Round"] for f in ["Single", "Double"] for w in ["Int32", "Int64"]]
 
 # Register operations that chains and feeds are made of (`Fusion.step` knows this order); @ stands for the width.
 STEPS = (["Mov_Reg_Reg<@>"] + [f"ALU_Reg_Reg_NoFlags<{n}Operation, @>" for n in WRITING]
@@ -135,6 +140,13 @@ FAMILIES = [
     ("Bit_Mem_Imm", "Bit_Mem_Imm<{0}, {1}, {2}>", [op(["Bt", "Bts", "Btr", "Btc"]), W2, ADDRESS]),
     ("Bsf", "Bsf<{0}>", [W2]),
     ("Bsr", "Bsr<{0}>", [W2]),
+    ("Count_Reg", "Count_Reg<{0}, {1}>", [op(["Tzcnt", "Lzcnt", "Popcnt"]), W2]),
+    ("Count_Mem", "Count_Mem<{0}, {1}, {2}>", [op(["Tzcnt", "Lzcnt", "Popcnt"]), W2, ADDRESS]),
+    ("BitField_Reg", "BitField_Reg<{0}, {1}>", [op(["Andn", "Blsi", "Blsmsk", "Blsr", "Bzhi"]), W2]),
+    ("Bextr", "Bextr<{0}>", [W2]),
+    ("Pdep", "Pdep<{0}>", [W2]),
+    ("Pext", "Pext<{0}>", [W2]),
+    ("AddThrough", "AddThrough<{0}, {1}>", [["ThroughCarry", "ThroughOverflow"], W2]),
     ("FusedCmp_Reg_Reg", "Fused_Reg_Reg<CmpOperation, {0}, {1}>", [W3, cc(CMPCC)]),
     ("FusedCmp_Reg_Imm", "Fused_Reg_Imm<CmpOperation, {0}, {1}>", [W3, cc(CMPCC)]),
     ("FusedCmp_Reg_Mem", "Fused_Reg_Mem<CmpOperation, {0}, {1}, {2}>", [W3, ADDRESS, cc(CMPCC)]),
@@ -185,6 +197,20 @@ FAMILIES = [
     ("FromInteger_Mem", "Scalar_Mem<{0}, {1}>", [FROMINTEGER, V2]),
     ("ToInteger_Reg", "ScalarToGPR_Reg<{0}, {1}>", [TOINTEGER, V2]),
     ("ToInteger_Mem", "ScalarToGPR_Mem<{0}, {1}>", [TOINTEGER, V2]),
+    ("Vector_Broadcast", "Vector_Broadcast<{0}, {1}>", [W4, V3[1:]]),
+    ("Vector_Broadcast_Mem", "Vector_Broadcast_Mem<{0}, {1}>", [W4, V3[1:]]),
+    ("Vector_Insert", "Vector_Insert<{0}, {1}>", [W4, V2]),
+    ("Vector_Extract", "Vector_Extract<{0}, {1}>", [W4, V2]),
+    ("Vector_InsertHalf", "Vector_InsertHalf", []),
+    ("Vector_InsertHalf_Mem", "Vector_InsertHalf_Mem", []),
+    ("Vector_ExtractHalf", "Vector_ExtractHalf", []),
+    ("Vector_PermuteHalves", "Vector_PermuteHalves", []),
+    ("Vector_PermuteQuads", "Vector_PermuteQuads", []),
+    ("Vector_Extend", "Vector_Extend<{0}, {1}>", [op(VECTOREXTEND), V3]),
+    ("Vector_Extend_Mem", "Vector_Extend_Mem<{0}, {1}>", [op(VECTOREXTEND), V3]),
+    ("Vector_Test", "Vector_Test<{0}>", [V3]),
+    ("Fused_Reg", "Fused_Reg", []),
+    ("Fused_Mem", "Fused_Mem", []),
     ("Vector_ZeroUpper", "Vector_ZeroUpper", []),
     ("X87_Sum_Reg", "X87_Sum_Reg", []),
     ("X87_Product_Reg", "X87_Product_Reg", []),

@@ -45,17 +45,15 @@ extension CPU {
     if scalar { setXMM(i, i.op0.register, result) } else { setVector(i, i.op0.register, result) }
   }
 
-  /// On the host where that is the whole truth, by the conditions of `HostFloat`: inexact is flagged already, and a result above the
-  /// smallest normal number cannot come from a NaN, an infinity or an invalid operation, and is not tiny.
+  /// On the host where that is the whole truth, by the conditions of `HostFloat`, and inexact is flagged already.
   @inline(__always)
   private static func fused<F: HostFormat>(
     _ a: F, _ b: F, _ c: F, _ negateProduct: Bool, _ negateAddend: Bool, _ environment: inout FloatEnvironment,
     _ software: (F, F, F, inout FloatEnvironment) -> F
   ) -> F {
-    if HostFloat.isUsable(environment), environment.flags.contains(.inexact), !a.isDenormal, !b.isDenormal, !c.isDenormal {
-      let addend = negateAddend ? -c.host : c.host
-      let result = addend.addingProduct(negateProduct ? -a.host : a.host, b.host)
-      if result.magnitude > F.Host.leastNormalMagnitude, result.magnitude < F.Host.infinity { return F(host: result) }
+    if HostFloat.isUsable(environment), environment.flags.contains(.inexact),
+       let result = HostFloat.tryFused(a, b, c, negateProduct: negateProduct, negateAddend: negateAddend) {
+      return result
     }
     return software(a, b, c, &environment)
   }
