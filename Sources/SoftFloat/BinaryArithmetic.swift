@@ -169,8 +169,8 @@ extension InterchangeFormat {
   @inline(__always) static func root(_ x: Unpacked, _ environment: inout FloatEnvironment) -> Self {
     let exponent = x.exponent &- bias
     let radicand = wide(x.significand, 0) &>> (exponent & 1 != 0 ? 0 : 1)
-    let (whole, remainder) = integerSquareRoot(radicand)
-    return rounded(false, exponent &>> 1 &+ bias, whole | (remainder == 0 ? 0 : 1), &environment)
+    let (whole, exact) = integerSquareRoot(radicand)
+    return rounded(false, exponent &>> 1 &+ bias, whole | (exact ? 0 : 1), &environment)
   }
 
   // MARK: Fused multiply-add

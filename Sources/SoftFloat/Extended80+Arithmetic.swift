@@ -167,9 +167,11 @@ extension Extended80 {
     let x = a.unpacked
     let exponent = x.exponent &- bias
     let radicand = wide(x.significand, 0) &>> (exponent & 1 != 0 ? 0 : 1)
-    let (whole, remainder) = integerSquareRoot(radicand)
+    let (whole, exact) = integerSquareRoot(radicand)
     // A root lies above the midpoint of two neighbours if the remainder exceeds the root; it never is the midpoint.
-    let rest: UInt64 = remainder == 0 ? 0 : remainder > wide(0, whole) ? integerBit | 1 : 1
+    let (squareHigh, squareLow) = whole.multipliedFullWidth(by: whole)
+    let remainder = radicand &- wide(squareHigh, squareLow)
+    let rest: UInt64 = exact ? 0 : remainder > wide(0, whole) ? integerBit | 1 : 1
     return rounded(false, exponent &>> 1 &+ bias, wide(whole, rest), &environment)
   }
 }

@@ -32,46 +32,38 @@ extension Extended80 {
   /// a + b.
   @inlinable @inline(__always) public static func trySum(_ a: Extended80, _ b: Extended80) -> RoundedExtended? {
     guard a.isOrdinary && b.isOrdinary else { return nil }
-    // Selections and shifts by 0 or 1 are written without branches, which no host could predict.
-    let distance = Int(truncatingIfNeeded: a.signExponent & 0x7FFF) &- Int(truncatingIfNeeded: b.signExponent & 0x7FFF)
-    let swap = UInt64(bitPattern: Int64(distance &>> 63))
-    let exchanged = (a.significand ^ b.significand) & swap
-    var signExponent = a.signExponent ^ ((a.signExponent ^ b.signExponent) & UInt16(truncatingIfNeeded: swap))
-    let big = a.significand ^ exchanged, small = b.significand ^ exchanged
-    let shift = (UInt64(bitPattern: Int64(distance)) ^ swap) &- swap
+    let distance = (a.signExponent & 0x7FFF).subtractingReportingOverflow(b.signExponent & 0x7FFF)
+    let swap = distance.overflow || (distance.partialValue == 0 && a.significand < b.significand)
+    let big = swap ? b : a
+    let small = swap ? a : b
+    let shift = UInt64(truncatingIfNeeded: distance.overflow ? 0 &- distance.partialValue : distance.partialValue)
     // The smaller significand in 128 bits; of what lies below, whether there is anything.
-    var high = small &>> shift
-    var low = (small &<< 1) &<< (63 &- (shift & 63))
+    var high = small.significand &>> shift
+    var low = (small.significand &<< 1) &<< (63 &- (shift & 63))
     if shift >= 64 {
       low = shift < 128 ? high | (low != 0 ? 1 : 0) : 1
       high = 0
     }
     if (a.signExponent ^ b.signExponent) & 0x8000 == 0 {
-      let (sum, overflow) = big.addingReportingOverflow(high)
-      let carry: UInt64 = overflow ? 1 : 0
-      signExponent &+= UInt16(truncatingIfNeeded: carry)
-      if signExponent & 0x7FFF >= 0x7FFE { return nil }
-      return RoundedExtended(signExponent, sum &>> carry | carry &<< 63, low &>> carry | low & carry | (sum &<< 63) & (0 &- carry))
+      let (sum, carry) = big.significand.addingReportingOverflow(high)
+      if !carry { return RoundedExtended(notOverflowing: big.signExponent, sum, low) }
+      return RoundedExtended(notOverflowing: big.signExponent &+ 1, sum &>> 1 | integerBit, sum &<< 63 | low &>> 1 | low & 1)
     }
-    var difference = big &- high &- (low != 0 ? 1 : 0)
+    var difference = big.significand &- high &- (low != 0 ? 1 : 0)
     low = 0 &- low
-    if distance == 0, big < small {
-      difference = 0 &- difference
-      signExponent ^= 0x8000
-    }
     if difference == 0 {
       if low == 0 { return RoundedExtended(.zero, 0) }
       difference = low
       low = 0
       let count = UInt16(truncatingIfNeeded: difference.leadingZeroBitCount)
-      guard signExponent & 0x7FFF > count &+ 64 else { return nil }
+      guard big.signExponent & 0x7FFF > count &+ 64 else { return nil }
       return RoundedExtended(
-        Extended80(significand: difference &<< UInt64(truncatingIfNeeded: count), signExponent: signExponent &- count &- 64), 0)
+        Extended80(significand: difference &<< UInt64(truncatingIfNeeded: count), signExponent: big.signExponent &- count &- 64), 0)
     }
     let count = UInt64(truncatingIfNeeded: difference.leadingZeroBitCount)
-    guard UInt64(truncatingIfNeeded: signExponent & 0x7FFF) > count else { return nil }
+    guard UInt64(truncatingIfNeeded: big.signExponent & 0x7FFF) > count else { return nil }
     return RoundedExtended(
-      signExponent &- UInt16(truncatingIfNeeded: count), difference &<< count | (low &>> 1) &>> (63 &- count), low &<< count)
+      big.signExponent &- UInt16(truncatingIfNeeded: count), difference &<< count | (low &>> 1) &>> (63 &- count), low &<< count)
   }
 
   /// a · b.
@@ -82,8 +74,8 @@ extension Extended80 {
     let exponent = a.biasedExponent &+ b.biasedExponent &- bias &+ Int(truncatingIfNeeded: carry)
     guard UInt(bitPattern: exponent &- 1) < 0x7FFD else { return nil }
     let signExponent = UInt16(truncatingIfNeeded: exponent) | (a.signExponent ^ b.signExponent) & 0x8000
-    let shift = 1 &- carry
-    return RoundedExtended(signExponent, high &<< shift | (low &>> 63) & shift, low &<< shift)
+    return carry != 0 ? RoundedExtended(signExponent, high, low)
+      : RoundedExtended(signExponent, high &<< 1 | low &>> 63, low &<< 1)
   }
 
   /// a / b.
@@ -105,8 +97,9 @@ extension Extended80 {
     guard a.isOrdinary && !a.isNegative else { return nil }
     let exponent = a.biasedExponent &- bias
     let radicand = wide(a.significand, 0) &>> (exponent & 1 != 0 ? 0 : 1)
-    let (whole, remainder) = integerSquareRoot(radicand)
-    let rest: UInt64 = remainder == 0 ? 0 : remainder > wide(0, whole) ? ~0 : 1
+    let (whole, exact) = integerSquareRoot(radicand)
+    let (squareHigh, squareLow) = whole.multipliedFullWidth(by: whole)
+    let rest: UInt64 = exact ? 0 : radicand &- wide(squareHigh, squareLow) > wide(0, whole) ? ~0 : 1
     return RoundedExtended(UInt16(truncatingIfNeeded: exponent &>> 1 &+ bias), whole, rest)
   }
 
@@ -171,5 +164,13 @@ extension Extended80 {
     if magnitude &>> UInt64(truncatingIfNeeded: width &- 1) != 0 { return nil }
     let value = Int64(bitPattern: magnitude)
     return (isNegative ? 0 &- value : value, rest != 0 ? 0x20 | (up ? 0x200 : 0) : 0)
+  }
+}
+
+extension RoundedExtended {
+  /// Nil if the exponent is the largest or would become so by a carry.
+  @inlinable @inline(__always) init?(notOverflowing signExponent: UInt16, _ high: UInt64, _ low: UInt64) {
+    if signExponent & 0x7FFF >= 0x7FFE { return nil }
+    self.init(signExponent, high, low)
   }
 }

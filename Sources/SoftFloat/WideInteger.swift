@@ -31,22 +31,21 @@ extension UInt128 {
   @inline(__always) func multipliedHigh(_ other: UInt128) -> UInt128 { multipliedFullWidth(by: other).high }
 }
 
-/// The integer square root of `radicand`, which must be at least 2^126, and what its square leaves of it.
+/// The integer square root of `radicand`, which must be at least 2^126, and whether it is exact.
 ///
-/// The host's square root (correctly rounded by IEEE 754 everywhere) gives 52 bits and one Newton step the others but for a unit,
-/// which the remainder then settles exactly. So no property of the host shows in the result.
-@inline(__always) func integerSquareRoot(_ radicand: UInt128) -> (root: UInt64, remainder: UInt128) {
+/// The host's square root (correctly rounded by IEEE 754 everywhere) gives 52 bits; one Newton step leaves an error of at most a few
+/// units, which the remainder then settles exactly. So no property of the host shows in the result.
+@inline(__always) func integerSquareRoot(_ radicand: UInt128) -> (root: UInt64, exact: Bool) {
   let estimate = Double(radicand.high).squareRoot() * 4_294_967_296.0
   var root = estimate < 18_446_744_073_709_551_615.0 ? UInt64(estimate) : UInt64.max
   let (squareHigh, squareLow) = root.multipliedFullWidth(by: root)
-  // The error of the estimate is below 2^12, and that of its square below 2^77.
-  let difference = radicand &- wide(squareHigh, squareLow)
-  let step = Double(Int64(bitPattern: (difference &>> 14).low)) * 8192 / Double(root)
-  let truncated = Int64(step)
-  let correction = truncated &- (Double(truncated) > step ? 1 : 0)
-  let (sum, overflow) = root.addingReportingOverflow(UInt64(bitPattern: correction))
-  // A negative correction always overflows as an unsigned number.
-  root = overflow && correction > 0 ? UInt64.max : sum
+  let square = wide(squareHigh, squareLow)
+  if square > radicand {
+    root &-= ((square &- radicand) &>> 14).low / (root &>> 13)
+  } else {
+    let (sum, carry) = root.addingReportingOverflow(((radicand &- square) &>> 14).low / (root &>> 13))
+    root = carry ? UInt64.max : sum
+  }
   while true {
     let (high, low) = root.multipliedFullWidth(by: root)
     let product = wide(high, low)
@@ -59,6 +58,6 @@ extension UInt128 {
       root &+= 1
       continue
     }
-    return (root, remainder)
+    return (root, remainder == 0)
   }
 }

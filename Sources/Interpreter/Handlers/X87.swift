@@ -5,7 +5,7 @@ import X86Decoder
 
 /// The common x87 instructions: access to the register stack, loads and stores. Empty or full stacks, and every exception that is not
 /// masked, go outside the chain before anything was changed. `a` and `b` are stack positions; the lower half of `link` holds what
-/// FNSTENV wants to know: the opcode in bits 0–15, the segment of the operand in bits 16–18.
+/// FNSTENV wants to know: the opcode in bits 0–10, the segment of the operand in bits 16–18.
 
 extension CPU {
   /// Control word in bits 0–15, status word above. Fast handlers always write both together: a host processor that reads two words
@@ -21,19 +21,19 @@ extension CPU {
 
   /// No #NM and no pending #MF.
   @inline(__always)
-  func x87Usable(_ words: UInt32) -> Bool { s.pointee.cr0 & (CR0.EM | CR0.TS) == 0 && words & 0x80_0000 == 0 }
+  func x87Usable(_ words: UInt32) -> Bool { s.pointee.cr0 & (CR0.EM | CR0.TS) | UInt64(words & 0x80_0000) == 0 }
 
   /// The same, and inexact is masked.
   @inline(__always)
-  func x87Rounds(_ words: UInt32) -> Bool { s.pointee.cr0 & (CR0.EM | CR0.TS) == 0 && words & 0x80_0020 == 0x20 }
+  func x87Rounds(_ words: UInt32) -> Bool { s.pointee.cr0 & (CR0.EM | CR0.TS) | UInt64((words & 0x80_0020) ^ 0x20) == 0 }
 
   /// The same, and rounding is to nearest even.
   @inline(__always)
-  func x87RoundsToNearest(_ words: UInt32) -> Bool { s.pointee.cr0 & (CR0.EM | CR0.TS) == 0 && words & 0x80_0C20 == 0x20 }
+  func x87RoundsToNearest(_ words: UInt32) -> Bool { s.pointee.cr0 & (CR0.EM | CR0.TS) | UInt64((words & 0x80_0C20) ^ 0x20) == 0 }
 
   /// The same, and to full precision: what `Extended80.trySum` and its kin ask for.
   @inline(__always)
-  func x87Common(_ words: UInt32) -> Bool { s.pointee.cr0 & (CR0.EM | CR0.TS) == 0 && words & 0x80_0F20 == 0x320 }
+  func x87Common(_ words: UInt32) -> Bool { s.pointee.cr0 & (CR0.EM | CR0.TS) | UInt64((words & 0x80_0F20) ^ 0x320) == 0 }
 
   /// Physical number of ST(n).
   @inline(__always)
@@ -104,7 +104,7 @@ extension CPU {
   func noteX87(_ op: OperationPointer) {
     s.pointee.x87.lastInstruction = (s.pointee.codeBias &+ op.pointee.offset) & s.pointee.ripMask
     s.pointee.x87.lastInstructionSelector = s.pointee.cs.selector
-    s.pointee.x87.lastOpcode = UInt16(truncatingIfNeeded: op.pointee.link)
+    s.pointee.x87.lastOpcode = UInt16(truncatingIfNeeded: op.pointee.link) & 0x7FF
   }
 
   /// The same with a memory operand; in a flat segment the offset is the linear address.
