@@ -99,7 +99,8 @@ extension CPU {
 
   func ARPL(_ i: borrowing Instruction) throws(Fault) {
     try requireProtectedMode()
-    let old = try readForUpdate(i, i.op0)
+    // Memory is written, and has to be writable, only when the RPL changes (test386.asm, POST 17; Bochs differs).
+    let old = try read(i, i.op0)
     let wanted = gpr(i.op1.register) & 3
     if old & 3 < wanted {
       try write(i, i.op0, (old & 0xFFFC) | wanted)

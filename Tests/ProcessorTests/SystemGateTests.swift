@@ -115,6 +115,37 @@ import X86Decoder
     #expect(real.run(0x0F, 0x00, 0xE1) == .fault(6, nil))
   }
 
+  /// An RPL that is high enough is not written back: the operand may lie in a segment that cannot be written.
+  @Test func arplWritesOnlyWhatChanges() {
+    let m = Machine()
+    m.enterProtected()
+    m.setDescriptor(0x60, Machine.descriptor(base: 0x8000, access: 0x90, flags: 0xC))
+    m.put16(0x8000, 0x42)
+    m.s.pointee.rax = 0x60
+    #expect(m.run(0x8E, 0xD8) == .done)  // MOV DS, AX
+    m.s.pointee.rbx = 0
+    m.s.pointee.rcx = 2
+    #expect(m.run(0x63, 0x0B) == .done)  // ARPL [EBX], CX
+    #expect(!m.cpu.zf && m.get16(0x8000) == 0x42)
+    m.s.pointee.rcx = 3
+    #expect(m.run(0x63, 0x0B) == .fault(13, 0))
+    #expect(m.get16(0x8000) == 0x42)
+  }
+
+  /// ENTER of 32 bits on a 16-bit stack pushes all of ESP as the frame's address, not its lower half.
+  @Test func enterOnASmallStackPushesTheWholeFramePointer() {
+    let m = Machine()
+    m.enterProtected()
+    m.setDescriptor(0x60, Machine.descriptor(base: 0x5_0000, limit: 0xFFFF, access: 0x92, flags: 0))
+    m.s.pointee.rax = 0x60
+    #expect(m.run(0x8E, 0xD0) == .done)  // MOV SS, AX
+    m.s.pointee.rsp = 0x1_8000
+    m.s.pointee.rbp = 0x7_6543
+    #expect(m.run(0xC8, 0x10, 0x00, 0x01) == .done)  // ENTER 16, 1
+    #expect(m.get32(0x5_7FFC) == 0x7_6543 && m.get32(0x5_7FF8) == 0x1_7FFC)
+    #expect(m.s.pointee.rbp == 0x1_7FFC && m.s.pointee.rsp == 0x1_7FE8)
+  }
+
   @Test func ltrAndLldt() {
     let m = Machine()
     m.enterProtected()

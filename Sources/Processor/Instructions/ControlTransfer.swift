@@ -73,18 +73,19 @@ extension CPU {
     let level = Int64(i.immediate2 & 31)
     try store(.ss, stackOffset(-Int64(size)), s.pointee.rbp, size: size)
     let frame = stackOffset(-Int64(size))
+    // FrameTemp is all of ESP: a 16-bit stack leaves the upper half as it was.
+    let framePointer = s.pointee.stackSize == 2 ? (s.pointee.rsp & ~0xFFFF) | frame : frame
     if level > 0 {
       for n in 1..<max(level, 1) {
         let outer = (s.pointee.rbp &- UInt64(bitPattern: n &* Int64(size))) & stackMask
         try store(.ss, stackOffset(-Int64(size) &* (n &+ 1)), load(.ss, outer, size: size), size: size)
       }
-      try store(.ss, stackOffset(-Int64(size) &* (level &+ 1)), frame, size: size)
+      try store(.ss, stackOffset(-Int64(size) &* (level &+ 1)), framePointer, size: size)
     }
     let top = stackOffset(-Int64(size) &* (level &+ 1) &- allocation)
     // The final stack pointer must be good for writing (SDM vol. 2A, ENTER).
     try checkWrite(.ss, top, size: Int(size))
-    let oldPointer = s.pointee.rsp
-    setRegister(5, size: size, s.pointee.stackSize == 2 ? (oldPointer & ~0xFFFF) | frame : frame)
+    setRegister(5, size: size, framePointer)
     setStackOffset(top)
   }
 
