@@ -31,12 +31,16 @@ let package = Package(
       name: "Machine",
       dependencies: ["CZlib", "Devices", "Interpreter", "Platform", "Processor", "X86", "X86Decoder"]),
 
+    // Tests of processors, this one's first.
+    .target(
+      name: "Conformance", dependencies: ["Interpreter", "Machine", "Platform", "Processor", "X86", "X86Decoder"]),
+
     // The program.
     .target(name: "Display", dependencies: ["CZlib", "Devices"]),
     .target(
       name: "Commands",
       dependencies: [
-        "Devices", "Display", "Machine", "X86Decoder",
+        "Conformance", "Devices", "Display", "Machine", "X86Decoder",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .executableTarget(name: "xenolith", dependencies: ["Commands"]),
@@ -57,6 +61,9 @@ let package = Package(
     .testTarget(name: "DevicesTests", dependencies: ["Devices", "Platform"]),
     .testTarget(name: "MachineTests", dependencies: ["Devices", "Machine", "Platform", "Processor", "X86"]),
     .testTarget(name: "DisplayTests", dependencies: ["CZlib", "Devices", "Display"]),
+    .testTarget(
+      name: "ConformanceTests",
+      dependencies: ["Conformance", "Interpreter", "Machine", "Platform", "Processor", "X86", "X86Decoder"]),
     .testTarget(name: "CommandsTests", dependencies: ["Commands", "Devices", "Machine"]),
   ]
 )

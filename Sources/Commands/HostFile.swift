@@ -45,6 +45,26 @@ enum HostFile {
     return stat(path, &status) == 0 ? Int(status.st_size) : 0
   }
 
+  static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+
+  static func isFolder(_ path: String) -> Bool {
+    var status = stat()
+    return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+  }
+
+  /// Names of the files in a folder, in order.
+  static func list(_ path: String) throws(MachineError) -> [String] {
+    guard let folder = opendir(path) else { throw .missingFile("\(path) cannot be opened: \(lastError)") }
+    defer { closedir(folder) }
+    var names: [String] = []
+    while let entry = readdir(folder) {
+      names.append(withUnsafePointer(to: &entry.pointee.d_name) {
+        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+      })
+    }
+    return names.filter { $0 != "." && $0 != ".." }.sorted()
+  }
+
   /// Writes a file; "-" is standard output.
   static func store(_ bytes: [UInt8], to path: String) throws(MachineError) {
     if path == "-" {

@@ -13,7 +13,7 @@ public struct XenolithCommand: ParsableCommand {
         xenolith disassemble --bits 16 bootsector.bin
       """,
     version: "xenolith \(programVersion)",
-    subcommands: [RunCommand.self, DisassembleCommand.self])
+    subcommands: [RunCommand.self, DisassembleCommand.self, ConformCommand.self])
 
   public init() {}
 

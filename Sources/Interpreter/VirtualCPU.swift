@@ -91,6 +91,16 @@ public final class VirtualCPU {
     }
   }
 
+  /// The same one instruction (of a REP: one iteration) after the other by the generic functions, without any decoded block.
+  public func runBySteps(instructions: UInt64) -> StopReason {
+    let end = cpu.s.pointee.retired &+ instructions
+    while true {
+      if let reason = takeEvents() { return reason }
+      if cpu.s.pointee.retired >= end { return .budgetUsed }
+      Step.one(cpu)
+    }
+  }
+
   /// Enters the chain with a budget of `n` instructions; it ends behind the first block that uses it up.
   @inline(__always)
   private func enter(_ op: OperationPointer, _ n: Int) {

@@ -1,14 +1,14 @@
 import CZlib
 
 /// Kernels come packed (`xen.gz`): GRUB unpacks what it loads, and so must whoever takes its place.
-enum Gzip {
-  static func isCompressed(_ bytes: [UInt8]) -> Bool { bytes.starts(with: [0x1F, 0x8B, 8]) }
+public enum Gzip {
+  public static func isCompressed(_ bytes: [UInt8]) -> Bool { bytes.starts(with: [0x1F, 0x8B, 8]) }
 
   /// Largest result accepted: more than any kernel, less than what hurts the host.
   static let limit = 1 << 30
 
   /// - Parameter name: what messages call the file.
-  static func decompress(_ bytes: [UInt8], name: String) throws(MachineError) -> [UInt8] {
+  public static func decompress(_ bytes: [UInt8], name: String) throws(MachineError) -> [UInt8] {
     var stream = z_stream()
     // 16 + window bits: gzip framing (zlib.h, inflateInit2).
     guard inflateInit2_(&stream, 16 + 15, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size)) == Z_OK else {
