@@ -79,15 +79,24 @@ enum Miss {
   private static func fill(_ cpu: CPU, _ access: Access) -> Bool {
     let address = cpu.s.pointee.missAddress
     let page = address & ~0xFFF
-    if hits(cpu, page, access) || !cpu.isCanonical(address) { return false }
+    if hits(cpu, page, access) || isNearEnd(cpu, address) { return false }
     if cpu.s.pointee.tlb == cpu.s.pointee.tlbSet.base(TLBSet.none) { return false }
     if access == .write, cpu.codeStore(cpu.currentTLB, address) != nil { return false }
+    let cr2 = cpu.s.pointee.cr2
     do {
       try cpu.fillTLB(cpu.currentTLB, address, access)
     } catch {
+      // The instruction will raise its fault when it is executed with all checks, and maybe another one.
+      cpu.s.pointee.cr2 = cr2
       return false
     }
     return hits(cpu, page, access)
+  }
+
+  /// Whether an access may reach beyond the canonical addresses or, outside 64-bit mode, beyond 4 GiB: it faults before any page is looked at.
+  private static func isNearEnd(_ cpu: CPU, _ address: UInt64) -> Bool {
+    if cpu.s.pointee.codeSize != .bits64 { return address > 0xFFFF_FFFF - 63 }
+    return !cpu.isCanonical(address) || !cpu.isCanonical(address &+ 63)
   }
 
   private static func hits(_ cpu: CPU, _ page: UInt64, _ access: Access) -> Bool {

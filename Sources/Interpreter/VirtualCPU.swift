@@ -70,6 +70,7 @@ public final class VirtualCPU {
     while true {
       if let reason = takeEvents() { return reason }
       if s.pointee.retired >= end { return .budgetUsed }
+      if debugTrapIsDue { continue }
       if mustStep {
         Step.one(cpu)
         continue
@@ -97,6 +98,7 @@ public final class VirtualCPU {
     while true {
       if let reason = takeEvents() { return reason }
       if cpu.s.pointee.retired >= end { return .budgetUsed }
+      if debugTrapIsDue { continue }
       Step.one(cpu)
     }
   }
@@ -130,6 +132,12 @@ public final class VirtualCPU {
     return s.pointee.interruptRequest || s.pointee.nmiPending || s.pointee.pendingDebug != 0
   }
 
+  /// Whether a debug trap is to be delivered before the next instruction: the frame of one may hit a data breakpoint again.
+  private var debugTrapIsDue: Bool {
+    let s = cpu.s
+    return s.pointee.pendingDebug != 0 && (s.pointee.interruptShadow != s.pointee.retired || !s.pointee.shadowIsMovSS)
+  }
+
   /// Takes what is due between two instructions, in the order of SDM vol. 3A table 6-2. Returns a reason to stop, if there is one.
   private func takeEvents() -> StopReason? {
     let s = cpu.s
@@ -154,7 +162,7 @@ public final class VirtualCPU {
       }
     }
     s.pointee.sipiPending = 0
-    if s.pointee.pendingDebug != 0, s.pointee.interruptShadow != s.pointee.retired || !s.pointee.shadowIsMovSS {
+    if debugTrapIsDue {
       // Data breakpoints that the last instruction hit; traps come before interrupts.
       _ = cpu.deliverDebugTraps(singleStep: false)
       s.pointee.exitRequest = 0

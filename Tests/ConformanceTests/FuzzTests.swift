@@ -25,6 +25,17 @@ struct FuzzTests {
     #expect(result.instructions > result.cases * 20, "\(mode): \(result.instructions)")
   }
 
+  /// Cases in which blocks and single steps once differed: CR2 written by the fast path before a #GP, for an access across the end of the
+  /// canonical addresses or of 4 GiB; a debug trap whose frame hits a data breakpoint again.
+  @Test(arguments: [(3, 19199), (3, 26783), (20, 17275), (20, 12410)] as [(UInt64, UInt64)])
+  func onceDifferent(seed: UInt64, number: UInt64) {
+    var campaign = FuzzCampaign(seed: seed, count: 1)
+    campaign.first = number
+    let result = campaign.run()
+    #expect(result.findings == [])
+    #expect(result.compared == 1)
+  }
+
   @Test func numbersAreSpread() {
     var random = FuzzRandom(seed: 1, number: 1)
     var counts = [Int](repeating: 0, count: 7)
