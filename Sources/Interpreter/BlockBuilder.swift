@@ -147,11 +147,12 @@ struct BlockBuilder {
     op.pointee.location = UInt16(slot.pointee.offset) | UInt16(length) &<< 12
     let next = slot.pointee.offset &+ length
     if !slot.pointee.crossesPage {
-      if let index = lowering.branch(slot.pointee.instruction, csLimit: cpu.s.pointee.cs.limit) {
+      // Targets are kept relative to the page, where a displacement near 2 GiB does not fit: the generic function does such a branch.
+      if let index = lowering.branch(slot.pointee.instruction, csLimit: cpu.s.pointee.cs.limit),
+         let target = Int32(exactly: Int64(next) &+ Int64(bitPattern: slot.pointee.instruction.immediate)) {
         slot.pointee.handler = index
         op.pointee.handler = handlers[index]
         op.pointee.immediate = Int32(next)
-        let target = Int64(next) &+ Int64(bitPattern: slot.pointee.instruction.immediate)
         link(op, to: target, operandSize: slot.pointee.instruction.operandSize, &free)
         return
       }
@@ -193,16 +194,11 @@ struct BlockBuilder {
   private func isFloat(_ mnemonic: Mnemonic) -> Bool { mnemonic.rawValue >= Mnemonic.F2XM1.rawValue }
 
   /// Makes the stub for a branch target (an offset relative to the page) and links to it.
-  private func link(_ op: OperationPointer, to target: Int64, operandSize: UInt8, _ free: inout OperationPointer) {
+  private func link(_ op: OperationPointer, to target: Int32, operandSize: UInt8, _ free: inout OperationPointer) {
     let stub = free
     stub.initialize(to: Operation())
     stub.pointee.immediate = operandSize == 2 ? 0xFFFF : -1
-    guard let displacement = Int32(exactly: target) else {
-      // Cannot happen: displacements of branches have 32 bits and pages 12; the generic function would do it.
-      op.pointee.handler = handlers[HandlerTable.Outside_Execute]
-      return
-    }
-    stub.pointee.displacement = displacement
+    stub.pointee.displacement = target
     op.pointee.link = UInt(bitPattern: stub)
     // A 16-bit target may wrap to the segment's begin, on another page.
     if target >= 0, target < 4096, operandSize != 2 {
@@ -223,6 +219,6 @@ struct BlockBuilder {
     op.pointee.handler = handlers[HandlerTable.Jmp]
     op.pointee.count = UInt8(count)
     op.pointee.location = UInt16(offset & 0xFFF)
-    link(op, to: Int64(offset), operandSize: 8, &free)
+    link(op, to: Int32(offset), operandSize: 8, &free)
   }
 }

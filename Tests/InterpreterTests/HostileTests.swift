@@ -148,4 +148,21 @@ struct HostileTests {
     #expect(flat.virtual.run(instructions: 100) == .halted)
     #expect(flat.virtual.retired == 4 && flat.s.pointee.rip == 2)
   }
+
+  /// Branches whose target, counted from the page they lie in, does not fit into 32 bits.
+  @Test(arguments: [TestMode.flat32, .paged64, .user64])
+  func farthestBranches(mode: TestMode) {
+    let blocks = TestMachine(), steps = TestMachine()
+    let far: [UInt8] = [0xFF, 0xFF, 0xFF, 0x7F]
+    for branch in [[0xE9], [0xE8], [0x31, 0xC0, 0x0F, 0x84], [0x31, 0xC0, 0x0F, 0x85], [0x83, 0xC8, 0x01, 0x0F, 0x85]] as [[UInt8]] {
+      for offset in [0, 0xFE0] as [UInt64] {
+        let prepare = { (m: TestMachine) in
+          m.prepare(mode)
+          m.write(TestMachine.code + offset, branch + far + [0x40, 0x90, 0xF4])
+          m.s.pointee.rip &+= offset
+        }
+        if let text = DifferentialTests.compare(blocks, steps, count: 4, prepare) { Issue.record("\(mode), \(branch): \(text)") }
+      }
+    }
+  }
 }

@@ -101,7 +101,7 @@ enum Fused_Step<O: StepOperation, T: Width, C: Condition>: Executable {
   }
 }
 
-/// MOV r, r followed by an operation on the same destination: a three-operand operation. `index` is the source of the MOV.
+/// MOV r, r followed by an operation on the same destination: a three-operand operation. Its source is that of the MOV.
 enum Fused_Mov_ALU_Imm<O: ALUOperation, T: Width> {
   static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
     let second = op + 1
