@@ -147,9 +147,10 @@ struct BlockBuilder {
     op.pointee.location = UInt16(slot.pointee.offset) | UInt16(length) &<< 12
     let next = slot.pointee.offset &+ length
     if !slot.pointee.crossesPage {
-      // Targets are kept relative to the page, where a displacement near 2 GiB does not fit: the generic function does such a branch.
+      // Targets are kept relative to the page, where a displacement near 2 GiB does not fit: the generic function does such a branch,
+      // and one that faults.
       if let index = lowering.branch(slot.pointee.instruction, csLimit: cpu.s.pointee.cs.limit),
-         let target = Int32(exactly: Int64(next) &+ Int64(bitPattern: slot.pointee.instruction.immediate)) {
+         let target = Int32(exactly: Int64(next) &+ Int64(bitPattern: slot.pointee.instruction.immediate)), isReachable(target) {
         slot.pointee.handler = index
         op.pointee.handler = handlers[index]
         op.pointee.immediate = Int32(next)
@@ -192,6 +193,11 @@ struct BlockBuilder {
 
   /// x87 and vector instructions stand last in the list of mnemonics.
   private func isFloat(_ mnemonic: Mnemonic) -> Bool { mnemonic.rawValue >= Mnemonic.F2XM1.rawValue }
+
+  /// Whether a branch can go to a target relative to the page: to other than canonical addresses it faults (SDM vol. 2A, CALL, JMP, Jcc).
+  private func isReachable(_ target: Int32) -> Bool {
+    cpu.s.pointee.codeSize != .bits64 || cpu.isCanonical(cpu.s.pointee.codeBias &+ UInt64(bitPattern: Int64(target)))
+  }
 
   /// Makes the stub for a branch target (an offset relative to the page) and links to it.
   private func link(_ op: OperationPointer, to target: Int32, operandSize: UInt8, _ free: inout OperationPointer) {

@@ -121,12 +121,7 @@ enum Fusion {
     if let k = member(first, HandlerTable.Step_Reg, 8), k % 4 >= 2, let c = testCondition(cc), c < 4 {
       return HandlerTable.Fused_Step + ((k / 4) * 2 + k % 4 - 2) * 4 + c
     }
-    if let w = member(first, HandlerTable.Bit_Reg_Reg, 2), cc == 2 || cc == 3 {
-      op.pointee.index = 16
-      return HandlerTable.Bit_Reg_Jcc + w * 2 + cc - 2
-    }
-    if let w = member(first, HandlerTable.Bit_Reg_Imm, 2), cc == 2 || cc == 3 {
-      op.pointee.index = 0
+    if let w = member(first, HandlerTable.Bit_Reg_Reg, 2) ?? member(first, HandlerTable.Bit_Reg_Imm, 2), cc == 2 || cc == 3 {
       return HandlerTable.Bit_Reg_Jcc + w * 2 + cc - 2
     }
     return nil

@@ -417,8 +417,11 @@ struct Lowering {
       op.pointee.a = i.op0.register
       if i.op1.kind == .general {
         op.pointee.b = i.op1.register
+        // Tells the handler of a BT fused with a jump which of the two this is.
+        op.pointee.index = 16
         return HandlerTable.Bit_Reg_Reg + k * 2 + w
       }
+      op.pointee.index = 0
       op.pointee.immediate &= Int32(i.op0.size) * 8 - 1
       return HandlerTable.Bit_Reg_Imm + k * 2 + w
     }

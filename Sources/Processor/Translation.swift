@@ -183,9 +183,18 @@ extension CPU {
     return entry.pointee.page
   }
 
+  /// What the decoded code of RIP's page depends on besides its bytes.
   public var codeKey: CodeKey {
-    if s.pointee.modeKey & 8 != 0 { return CodeKey(modeKey: s.pointee.modeKey & 0x3F, csBase: 0, csLimit: ~0) }
-    return CodeKey(modeKey: s.pointee.modeKey & 0x3F, csBase: UInt32(truncatingIfNeeded: s.pointee.cs.base),
-                   csLimit: s.pointee.cs.limit)
+    let mode = s.pointee.modeKey & 0x3F
+    if mode & 8 == 0 {
+      return CodeKey(modeKey: mode, csBase: UInt32(truncatingIfNeeded: s.pointee.cs.base), csLimit: s.pointee.cs.limit)
+    }
+    // A direct branch reaches 2 GiB. Where that may be beyond the canonical addresses it faults on one linear page and not on
+    // another: such pages do not share their code with others of the same memory.
+    let reach: UInt64 = 0x8000_1000
+    if isCanonical(s.pointee.rip &+ reach), isCanonical(s.pointee.rip &- reach) {
+      return CodeKey(modeKey: mode, csBase: 0, csLimit: ~0)
+    }
+    return CodeKey(modeKey: mode | 0x40, csBase: UInt32(truncatingIfNeeded: s.pointee.rip &>> 12), csLimit: ~0)
   }
 }

@@ -179,4 +179,40 @@ struct CodeModificationTests {
     #expect(enter(base: 0x11000, rip: 0x7F0) == 0x111)
     #expect(enter(base: 0x10000, rip: 0x17F0) == 16 + 2)
   }
+
+  /// Another address space maps another function in the place of the first. Code of a global page stays cached over a write to CR3,
+  /// with all stamps, until CR4.PGE changes; that of other pages does not (SDM vol. 3A §4.10.4.1).
+  @Test(arguments: [true, false])
+  func globalPages(global: Bool) {
+    let function: UInt64 = 0x30000, other = TestMachine.pageTables + 0x8000
+    let m = machine([
+      0xFF, 0xD2, 0x89, 0xC6,  // call rdx; mov esi, eax
+      0x0F, 0x22, 0xDB, 0xFF, 0xD2, 0x89, 0xC7,  // mov cr3, rbx; call rdx; mov edi, eax
+      0x0F, 0x22, 0xE1, 0xFF, 0xD2, 0xF4,  // mov cr4, rcx; call rdx; hlt
+    ])
+    let bits: UInt64 = global ? 0x107 : 7
+    m.put64(TestMachine.entry(TestMachine.code), TestMachine.code | 0x107)
+    m.put64(TestMachine.entry(function), function | bits)
+    // The other tables: a copy down to the last level, which differs in the function's entry.
+    for level in 0..<4 as Range<UInt64> {
+      for k in 0..<512 as Range<UInt64> {
+        m.put64(other + level << 12 + k * 8, m.get64(TestMachine.pageTables + level << 12 + k * 8))
+      }
+      if level < 3 { m.put64(other + level << 12, (other + (level + 1) << 12) | 7) }
+    }
+    m.put64(other + 0x3000 + (function >> 12) * 8, (function + 0x1000) | bits)
+    m.write(function, [0xB8, 1, 0, 0, 0, 0xC3])
+    m.write(function + 0x1000, [0xB8, 2, 0, 0, 0, 0xC3])
+    m.s.pointee.rdx = function
+    m.s.pointee.rbx = other
+    m.s.pointee.rcx = m.s.pointee.cr4
+    m.s.pointee.cr4 |= CR4.PGE
+    #expect(m.virtual.run(instructions: 4) == .budgetUsed)
+    let stamps = m.s.pointee.supervisorCode.stamps
+    #expect(m.s.pointee.rsi == 1 && m.virtual.run(instructions: 5) == .budgetUsed)
+    #expect((m.s.pointee.supervisorCode.stamps.translation == stamps.translation) == global)
+    runToHalt(m, by: 1000)
+    #expect(m.s.pointee.rdi == (global ? 1 : 2))
+    #expect(m.s.pointee.rax == 2)
+  }
 }

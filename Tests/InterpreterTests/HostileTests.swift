@@ -165,4 +165,46 @@ struct HostileTests {
       }
     }
   }
+
+  /// A direct branch to an address that is not canonical faults at the branch, with nothing pushed (SDM vol. 2A, CALL, Jcc, JMP). The same
+  /// memory is executed at an ordinary address as well, where the branch goes to a HLT, before or after.
+  @Test(arguments: [[0xE9], [0xE8], [0x31, 0xC0, 0x0F, 0x84]] as [[UInt8]])
+  func branchesBeyondTheCanonicalAddresses(branch: [UInt8]) {
+    let high: UInt64 = 0x7FFF_FFFF_F000
+    func machine() -> TestMachine {
+      let m = TestMachine()
+      m.prepare(.paged64)
+      let table = TestMachine.pageTables
+      m.put64(table + 255 * 8, (table + 0x4000) | 7)
+      m.put64(table + 0x4000 + 511 * 8, (table + 0x5000) | 7)
+      m.put64(table + 0x5000 + 511 * 8, (table + 0x6000) | 7)
+      m.put64(table + 0x6000 + 511 * 8, TestMachine.code | 7)
+      m.write(TestMachine.code, branch + [0, 0x10, 0, 0])
+      m.write(TestMachine.code + 0x1000 + UInt64(branch.count) + 4, [0xF4])
+      m.write(TestMachine.handler, [0xF4])
+      return m
+    }
+    func run(_ m: TestMachine, at rip: UInt64, blocks: Bool) {
+      m.s.pointee.activity = .running
+      m.s.pointee.rsp = TestMachine.stackTop
+      m.s.pointee.rip = rip
+      #expect((blocks ? m.virtual.run(instructions: 100) : m.virtual.runBySteps(instructions: 100)) == .halted)
+      if rip != high {
+        #expect(m.s.pointee.rip == TestMachine.code + 0x1000 + UInt64(branch.count) + 5)
+        return
+      }
+      #expect(m.s.pointee.rip == TestMachine.handler + 1)
+      // The frame on the stack of IST 1: error code, RIP, CS, RFLAGS, RSP, SS.
+      let frame = m.s.pointee.rsp
+      #expect(m.get64(frame) == 0)
+      #expect(m.get64(frame + 8) == high + (branch.count == 1 ? 0 : 2))
+      #expect(m.get64(frame + 32) == TestMachine.stackTop)
+    }
+    for order in [[high], [TestMachine.code, high], [high, TestMachine.code]] {
+      for blocks in [true, false] {
+        let m = machine()
+        for rip in order { run(m, at: rip, blocks: blocks) }
+      }
+    }
+  }
 }
