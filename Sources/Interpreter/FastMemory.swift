@@ -36,6 +36,33 @@ extension CPU {
   var stack: UnsafeMutableRawPointer {
     UnsafeMutableRawPointer(bitPattern: s.pointee.stackHost).unsafelyUnwrapped
   }
+
+  /// PUSH on the stack page; false, with the address in `missAddress`, where that page does not reach.
+  @inline(__always)
+  func push<T: Width>(_ value: T) -> Bool {
+    let sp = get(4, as: T.self) &- T(truncatingIfNeeded: T.bitWidth / 8)
+    let address = UInt64(truncatingIfNeeded: sp)
+    let distance = address &- s.pointee.stackTag
+    if distance >= s.pointee.stackSpan {
+      s.pointee.missAddress = address
+      return false
+    }
+    (stack + Int(truncatingIfNeeded: distance)).storeBytes(of: value, as: T.self)
+    set(4, sp)
+    return true
+  }
+
+  /// The slot of the stack page that a stack pointer points to; nil, with the address in `missAddress`, where that page does not reach.
+  @inline(__always)
+  func stackSlot<T: Width>(at sp: T) -> T? {
+    let address = UInt64(truncatingIfNeeded: sp)
+    let distance = address &- s.pointee.stackTag
+    if distance >= s.pointee.stackSpan {
+      s.pointee.missAddress = address
+      return nil
+    }
+    return (stack + Int(truncatingIfNeeded: distance)).loadUnaligned(as: T.self)
+  }
 }
 
 extension Width {

@@ -20,20 +20,17 @@ enum Jmp: Executable {
   }
 }
 
+/// What a CALL pushes.
+@inline(__always)
+private func returnAddress<T: Width>(_ cpu: CPU, _ op: OperationPointer) -> T {
+  T(truncatingIfNeeded: cpu.s.pointee.codeBias &+ UInt64(bitPattern: Int64(op.pointee.immediate)))
+}
+
 /// CALL rel: `immediate` is the return address relative to the page, `T` the width of the stack slot.
 enum Call<T: Width>: Executable {
   @inline(__always)
   static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
-    let sp = cpu.get(4, as: T.self) &- T(truncatingIfNeeded: T.bitWidth / 8)
-    let address = UInt64(truncatingIfNeeded: sp)
-    let distance = address &- cpu.s.pointee.stackTag
-    if distance >= cpu.s.pointee.stackSpan {
-      cpu.s.pointee.missAddress = address
-      return Miss.stack(cpu, op, n, fr, fa)
-    }
-    let back = cpu.s.pointee.codeBias &+ UInt64(bitPattern: Int64(op.pointee.immediate))
-    (cpu.stack + Int(truncatingIfNeeded: distance)).storeBytes(of: T(truncatingIfNeeded: back), as: T.self)
-    cpu.set(4, sp)
+    if !cpu.push(returnAddress(cpu, op) as T) { return Miss.stack(cpu, op, n, fr, fa) }
     return Next.target(cpu, op, n, fr, fa)
   }
 }
@@ -43,16 +40,7 @@ enum Call_Reg<T: Width> {
   static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
     let target = UInt64(truncatingIfNeeded: cpu.get(op.pointee.a, as: T.self))
     if !isCanonical(target) { return Outside.retry(cpu, op, n, fr, fa) }
-    let sp = cpu.get(4, as: T.self) &- T(truncatingIfNeeded: T.bitWidth / 8)
-    let address = UInt64(truncatingIfNeeded: sp)
-    let distance = address &- cpu.s.pointee.stackTag
-    if distance >= cpu.s.pointee.stackSpan {
-      cpu.s.pointee.missAddress = address
-      return Miss.stack(cpu, op, n, fr, fa)
-    }
-    let back = cpu.s.pointee.codeBias &+ UInt64(bitPattern: Int64(op.pointee.immediate))
-    (cpu.stack + Int(truncatingIfNeeded: distance)).storeBytes(of: T(truncatingIfNeeded: back), as: T.self)
-    cpu.set(4, sp)
+    if !cpu.push(returnAddress(cpu, op) as T) { return Miss.stack(cpu, op, n, fr, fa) }
     return Next.indirect(cpu, op, n, fr, fa, to: target)
   }
 }
@@ -95,16 +83,7 @@ enum Call_Mem<T: Width, A: AddressForm> {
     }
     let target = UInt64(truncatingIfNeeded: cpu.loadHost(source, sourceDistance, as: T.self))
     if !isCanonical(target) { return Outside.retry(cpu, op, n, fr, fa) }
-    let sp = cpu.get(4, as: T.self) &- T(truncatingIfNeeded: T.bitWidth / 8)
-    let address = UInt64(truncatingIfNeeded: sp)
-    let distance = address &- cpu.s.pointee.stackTag
-    if distance >= cpu.s.pointee.stackSpan {
-      cpu.s.pointee.missAddress = address
-      return Miss.stack(cpu, op, n, fr, fa)
-    }
-    let back = cpu.s.pointee.codeBias &+ UInt64(bitPattern: Int64(op.pointee.immediate))
-    (cpu.stack + Int(truncatingIfNeeded: distance)).storeBytes(of: T(truncatingIfNeeded: back), as: T.self)
-    cpu.set(4, sp)
+    if !cpu.push(returnAddress(cpu, op) as T) { return Miss.stack(cpu, op, n, fr, fa) }
     return Next.indirect(cpu, op, n, fr, fa, to: target)
   }
 }
@@ -114,13 +93,8 @@ enum Ret<T: Width>: Executable {
   @inline(__always)
   static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
     let sp = cpu.get(4, as: T.self)
-    let address = UInt64(truncatingIfNeeded: sp)
-    let distance = address &- cpu.s.pointee.stackTag
-    if distance >= cpu.s.pointee.stackSpan {
-      cpu.s.pointee.missAddress = address
-      return Miss.stackRead(cpu, op, n, fr, fa)
-    }
-    let target = UInt64(truncatingIfNeeded: (cpu.stack + Int(truncatingIfNeeded: distance)).loadUnaligned(as: T.self))
+    guard let slot = cpu.stackSlot(at: sp) else { return Miss.stackRead(cpu, op, n, fr, fa) }
+    let target = UInt64(truncatingIfNeeded: slot)
     if !isCanonical(target) { return Outside.retry(cpu, op, n, fr, fa) }
     cpu.set(4, sp &+ T(truncatingIfNeeded: T.bitWidth / 8) &+ T.immediate(op))
     return Next.indirect(cpu, op, n, fr, fa, to: target)

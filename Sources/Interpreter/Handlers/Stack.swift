@@ -8,16 +8,7 @@ enum Push_Reg<T: Width>: Straight {
 
   @inline(__always)
   static func apply(_ cpu: CPU, _ op: OperationPointer, _ fr: inout UInt64, _ fa: inout UInt64) -> Bool {
-    let sp = cpu.get(4, as: T.self) &- T(truncatingIfNeeded: T.bitWidth / 8)
-    let address = UInt64(truncatingIfNeeded: sp)
-    let distance = address &- cpu.s.pointee.stackTag
-    if distance >= cpu.s.pointee.stackSpan {
-      cpu.s.pointee.missAddress = address
-      return false
-    }
-    (cpu.stack + Int(truncatingIfNeeded: distance)).storeBytes(of: cpu.get(op.pointee.a, as: T.self), as: T.self)
-    cpu.set(4, sp)
-    return true
+    return cpu.push(cpu.get(op.pointee.a, as: T.self))
   }
 }
 
@@ -26,16 +17,7 @@ enum Push_Imm<T: Width>: Straight {
 
   @inline(__always)
   static func apply(_ cpu: CPU, _ op: OperationPointer, _ fr: inout UInt64, _ fa: inout UInt64) -> Bool {
-    let sp = cpu.get(4, as: T.self) &- T(truncatingIfNeeded: T.bitWidth / 8)
-    let address = UInt64(truncatingIfNeeded: sp)
-    let distance = address &- cpu.s.pointee.stackTag
-    if distance >= cpu.s.pointee.stackSpan {
-      cpu.s.pointee.missAddress = address
-      return false
-    }
-    (cpu.stack + Int(truncatingIfNeeded: distance)).storeBytes(of: T.immediate(op), as: T.self)
-    cpu.set(4, sp)
-    return true
+    return cpu.push(T.immediate(op))
   }
 }
 
@@ -48,15 +30,7 @@ enum Push_Mem<T: Width, A: AddressForm> {
       return Miss.read(cpu, op, n, fr, fa)
     }
     let value = cpu.loadHost(source, sourceDistance, as: T.self)
-    let sp = cpu.get(4, as: T.self) &- T(truncatingIfNeeded: T.bitWidth / 8)
-    let address = UInt64(truncatingIfNeeded: sp)
-    let distance = address &- cpu.s.pointee.stackTag
-    if distance >= cpu.s.pointee.stackSpan {
-      cpu.s.pointee.missAddress = address
-      return Miss.stack(cpu, op, n, fr, fa)
-    }
-    (cpu.stack + Int(truncatingIfNeeded: distance)).storeBytes(of: value, as: T.self)
-    cpu.set(4, sp)
+    if !cpu.push(value) { return Miss.stack(cpu, op, n, fr, fa) }
     return Next.operation(cpu, op, n, fr, fa)
   }
 }
@@ -67,13 +41,7 @@ enum Pop_Reg<T: Width>: Straight {
   @inline(__always)
   static func apply(_ cpu: CPU, _ op: OperationPointer, _ fr: inout UInt64, _ fa: inout UInt64) -> Bool {
     let sp = cpu.get(4, as: T.self)
-    let address = UInt64(truncatingIfNeeded: sp)
-    let distance = address &- cpu.s.pointee.stackTag
-    if distance >= cpu.s.pointee.stackSpan {
-      cpu.s.pointee.missAddress = address
-      return false
-    }
-    let value = (cpu.stack + Int(truncatingIfNeeded: distance)).loadUnaligned(as: T.self)
+    guard let value = cpu.stackSlot(at: sp) else { return false }
     cpu.set(4, sp &+ T(truncatingIfNeeded: T.bitWidth / 8))
     cpu.set(op.pointee.a, value)
     return true
@@ -84,13 +52,8 @@ enum Pop_Reg<T: Width>: Straight {
 enum Leave<T: Width> {
   static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
     let sp = cpu.get(5, as: T.self)
-    let address = UInt64(truncatingIfNeeded: sp)
-    let distance = address &- cpu.s.pointee.stackTag
-    if distance >= cpu.s.pointee.stackSpan {
-      cpu.s.pointee.missAddress = address
-      return Miss.stackRead(cpu, op, n, fr, fa)
-    }
-    cpu.set(5, (cpu.stack + Int(truncatingIfNeeded: distance)).loadUnaligned(as: T.self))
+    guard let value = cpu.stackSlot(at: sp) else { return Miss.stackRead(cpu, op, n, fr, fa) }
+    cpu.set(5, value)
     cpu.set(4, sp &+ T(truncatingIfNeeded: T.bitWidth / 8))
     return Next.operation(cpu, op, n, fr, fa)
   }

@@ -9,17 +9,8 @@ enum Pushf<T: Width>: Straight {
 
   @inline(__always)
   static func apply(_ cpu: CPU, _ op: OperationPointer, _ fr: inout UInt64, _ fa: inout UInt64) -> Bool {
-    let sp = cpu.get(4, as: T.self) &- T(truncatingIfNeeded: T.bitWidth / 8)
-    let address = UInt64(truncatingIfNeeded: sp)
-    let distance = address &- cpu.s.pointee.stackTag
-    if distance >= cpu.s.pointee.stackSpan {
-      cpu.s.pointee.missAddress = address
-      return false
-    }
     let image = (cpu.s.pointee.systemFlags & ~(RFLAGS.VM | RFLAGS.RF)) | Flags.word(fr, fa, cpu.s.pointee.flagKind)
-    (cpu.stack + Int(truncatingIfNeeded: distance)).storeBytes(of: T(truncatingIfNeeded: image), as: T.self)
-    cpu.set(4, sp)
-    return true
+    return cpu.push(T(truncatingIfNeeded: image))
   }
 }
 
@@ -33,13 +24,8 @@ private func ownsInterruptFlag(_ cpu: CPU) -> Bool {
 enum Popf<T: Width> {
   static func run(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
     let sp = cpu.get(4, as: T.self)
-    let address = UInt64(truncatingIfNeeded: sp)
-    let distance = address &- cpu.s.pointee.stackTag
-    if distance >= cpu.s.pointee.stackSpan {
-      cpu.s.pointee.missAddress = address
-      return Miss.stackRead(cpu, op, n, fr, fa)
-    }
-    let image = UInt64(truncatingIfNeeded: (cpu.stack + Int(truncatingIfNeeded: distance)).loadUnaligned(as: T.self))
+    guard let slot = cpu.stackSlot(at: sp) else { return Miss.stackRead(cpu, op, n, fr, fa) }
+    let image = UInt64(truncatingIfNeeded: slot)
     let changed = image ^ cpu.s.pointee.systemFlags
     if changed & (RFLAGS.TF | RFLAGS.NT | RFLAGS.IOPL | RFLAGS.AC | RFLAGS.ID) != 0
       || (changed & RFLAGS.IF != 0 && (!ownsInterruptFlag(cpu) || cpu.s.pointee.interruptRequest)) {
