@@ -52,6 +52,7 @@ struct CountArgument: ExpressibleByArgument {
     guard let value = Quantity.scaled(argument, base: 1000) else { return nil }
     self.value = value
   }
+  var defaultValueDescription: String { String(value) }
 }
 
 struct AddressArgument: ExpressibleByArgument {
@@ -60,6 +61,7 @@ struct AddressArgument: ExpressibleByArgument {
     guard let value = Quantity.number(argument) else { return nil }
     self.value = value
   }
+  var defaultValueDescription: String { "0x" + String(value, radix: 16) }
 }
 
 struct MemoryArgument: ExpressibleByArgument {

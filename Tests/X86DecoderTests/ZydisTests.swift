@@ -43,10 +43,23 @@ struct ZydisTests {
       }
       return ours
     }
+
+    /// Appends the counts as a line of JSON to the file that `XENOLITH_DECODER_REPORT` names, for `testsuite/conformance --decoder`.
+    func report(_ what: String) throws {
+      guard let path = ProcessInfo.processInfo.environment["XENOLITH_DECODER_REPORT"] else { return }
+      let counts: [String: Any] = [
+        "what": what, "compared": compared, "accepted": accepted, "explained": explained, "unexplained": unexplained.count,
+      ]
+      let line = try JSONSerialization.data(withJSONObject: counts, options: [.sortedKeys]) + Data("\n".utf8)
+      // One write call, so that lines of tests that run side by side do not mix.
+      let file = open(path, O_WRONLY | O_APPEND | O_CREAT, 0o666)
+      defer { close(file) }
+      #expect(line.withUnsafeBytes { write(file, $0.baseAddress, $0.count) } == line.count)
+    }
   }
 
   @Test(arguments: CodeSize.allCases)
-  func randomBytes(_ codeSize: CodeSize) {
+  func randomBytes(_ codeSize: CodeSize) throws {
     var random = RandomBytes(state: 0x5EED)
     var tally = Tally()
     withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 24) { buffer in
@@ -58,6 +71,7 @@ struct ZydisTests {
     }
     #expect(tally.unexplained.isEmpty)
     #expect(tally.accepted > Self.trials / 3)
+    try tally.report("random bytes, \(codeSize.bits)-bit")
   }
 
   /// Files with code that machines for this project have.
@@ -67,6 +81,7 @@ struct ZydisTests {
     let candidates: [(String, CodeSize)] = [
       ("/usr/lib/x86_64-linux-gnu/libc.so.6", .bits64), ("/usr/bin/busybox", .bits64),
       (cache + "/busybox-amd64", .bits64), (cache + "/busybox-i386", .bits32), ("/usr/lib32/libc.so.6", .bits32),
+      (cache + "/vmlinux-amd64", .bits64), (cache + "/vmlinux-686", .bits32), (cache + "/vmlinux-686-pae", .bits32),
     ]
     return candidates.filter { FileManager.default.isReadableFile(atPath: $0.0) }
   }()
@@ -75,7 +90,11 @@ struct ZydisTests {
   func realCode(_ program: (path: String, codeSize: CodeSize)) throws {
     let file = [UInt8](try Data(contentsOf: URL(fileURLWithPath: program.path)))
     var tally = Tally()
-    var left = Self.trials
+    #if DEBUG
+      var left = Self.trials
+    #else
+      var left = Int.max
+    #endif
     file.withUnsafeBufferPointer { buffer in
       for range in executableRanges(of: buffer) {
         var at = range.lowerBound
@@ -88,6 +107,7 @@ struct ZydisTests {
     }
     #expect(tally.unexplained.isEmpty)
     #expect(tally.accepted > min(10_000, Self.trials / 2))
+    try tally.report("\(URL(fileURLWithPath: program.path).lastPathComponent), \(program.codeSize.bits)-bit")
   }
 
   /// Intel text equals that of Zydis' formatter, apart from the widths of memory, which we write more often.
