@@ -39,7 +39,7 @@ final class CommandLineHost: MachineHost {
 
   func service(_ machine: Machine, mayWait: UInt64) -> [InputEvent] {
     flush()
-    if endpoints.contains(where: \.isBroken) { isEnded = true }
+    if endpoints.contains(where: { $0.failure != nil }) { isEnded = true }
     var events = refresh(machine)
     var waiting: [pollfd] = []
     var ports: [Int] = []

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Machine
 
 /// `xenolith conform`: tests of processors, run on this one.
 struct ConformCommand: ParsableCommand {
@@ -38,4 +39,9 @@ struct ReportOptions: ParsableArguments {
   var junit: String?
   @Flag(help: "Prints no table and no progress, only failures and the last line.")
   var quiet = false
+
+  /// Whether the reports can be written, before the work is done.
+  func check() throws(MachineError) {
+    for path in [json, junit] { if let path { try HostFile.checkWritable(path) } }
+  }
 }

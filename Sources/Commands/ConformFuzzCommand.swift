@@ -57,28 +57,27 @@ struct ConformFuzzCommand: ParsableCommand {
   }
 
   func run() throws {
-    try Failure.reported {
-      let limit = count?.value ?? (seconds == nil ? 100_000 : UInt64.max - first.value)
-      guard first.value.addingReportingOverflow(limit).overflow == false else { throw MachineError.usage("--first and --count pass 2^64") }
-      var campaign = FuzzCampaign(seed: seed.value, count: limit)
-      campaign.first = first.value
-      campaign.workers = jobs ?? max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
-      campaign.mode = mode?.mode
-      campaign.model = try cpu.map { text throws(MachineError) in try CPUSelection(text) }?.model
-      campaign.findingsKept = max(1, failures)
-      if list {
-        HostFile.writeAll(1, campaign.listing(of: first.value).utf8)
-        return
-      }
-      let start = HostFile.monotonicTime()
-      let result = watched(campaign, start)
-      let duration = Double(HostFile.monotonicTime() - start) / 1e9
-      let text = FuzzReport(result: result, seed: seed.value, hostSeconds: duration, findingsShown: failures)
-      HostFile.writeAll(1, (report.quiet ? text.brief : text.text).utf8)
-      if let path = report.json { try HostFile.store(Array(text.json.utf8), to: path) }
-      if let path = report.junit { try HostFile.store(Array(text.junit.utf8), to: path) }
-      if result.failed > 0 { throw ExitCode(1) }
+    try report.check()
+    let limit = count?.value ?? (seconds == nil ? 100_000 : UInt64.max - first.value)
+    guard first.value.addingReportingOverflow(limit).overflow == false else { throw MachineError.usage("--first and --count pass 2^64") }
+    var campaign = FuzzCampaign(seed: seed.value, count: limit)
+    campaign.first = first.value
+    campaign.workers = jobs ?? max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+    campaign.mode = mode?.mode
+    campaign.model = try cpu.map { text throws(MachineError) in try CPUSelection(text) }?.model
+    campaign.findingsKept = max(1, failures)
+    if list {
+      try HostFile.standardOutput(campaign.listing(of: first.value).utf8)
+      return
     }
+    let start = HostFile.monotonicTime()
+    let result = watched(campaign, start)
+    let duration = Double(HostFile.monotonicTime() - start) / 1e9
+    let text = FuzzReport(result: result, seed: seed.value, hostSeconds: duration, findingsShown: failures)
+    try HostFile.standardOutput((report.quiet ? text.brief : text.text).utf8)
+    if let path = report.json { try HostFile.store(Array(text.json.utf8), to: path) }
+    if let path = report.junit { try HostFile.store(Array(text.junit.utf8), to: path) }
+    if result.failed > 0 { throw ExitCode(1) }
   }
 
   private func watched(_ campaign: FuzzCampaign, _ start: UInt64) -> FuzzResult {

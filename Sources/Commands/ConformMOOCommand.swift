@@ -46,18 +46,17 @@ struct ConformMOOCommand: ParsableCommand {
   }
 
   func run() throws {
-    try Failure.reported {
-      var results: [MOOFileResult] = []
-      let start = HostFile.monotonicTime()
-      for path in paths { results += try campaign(path) }
-      var text = MOOReport(
-        results: results, hostSeconds: Double(HostFile.monotonicTime() - start) / 1e9, title: paths.joined(separator: ", "))
-      text.failuresShown = failures
-      HostFile.writeAll(1, (report.quiet ? text.brief : text.text).utf8)
-      if let path = report.json { try HostFile.store(Array(text.json.utf8), to: path) }
-      if let path = report.junit { try HostFile.store(Array(text.junit.utf8), to: path) }
-      if text.failed > 0 { throw ExitCode(1) }
-    }
+    try report.check()
+    var results: [MOOFileResult] = []
+    let start = HostFile.monotonicTime()
+    for path in paths { results += try campaign(path) }
+    var text = MOOReport(
+      results: results, hostSeconds: Double(HostFile.monotonicTime() - start) / 1e9, title: paths.joined(separator: ", "))
+    text.failuresShown = failures
+    try HostFile.standardOutput((report.quiet ? text.brief : text.text).utf8)
+    if let path = report.json { try HostFile.store(Array(text.json.utf8), to: path) }
+    if let path = report.junit { try HostFile.store(Array(text.junit.utf8), to: path) }
+    if text.failed > 0 { throw ExitCode(1) }
   }
 
   private func campaign(_ path: String) throws(MachineError) -> [MOOFileResult] {

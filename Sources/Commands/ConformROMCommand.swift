@@ -46,13 +46,13 @@ struct ConformROMCommand: ParsableCommand {
   }
 
   func run() throws {
-    try Failure.reported {
-      let result = try test()
-      HostFile.writeAll(1, (report.quiet ? result.problems + result.verdict + "\n" : result.text).utf8)
-      if let path = report.json { try HostFile.store(Array(result.json.utf8), to: path) }
-      if let path = report.junit { try HostFile.store(Array(result.junit.utf8), to: path) }
-      if result.failed > 0 { throw ExitCode(1) }
-    }
+    try report.check()
+    if let output { try HostFile.checkWritable(output) }
+    let result = try test()
+    try HostFile.standardOutput((report.quiet ? result.problems + result.verdict + "\n" : result.text).utf8)
+    if let path = report.json { try HostFile.store(Array(result.json.utf8), to: path) }
+    if let path = report.junit { try HostFile.store(Array(result.junit.utf8), to: path) }
+    if result.failed > 0 { throw ExitCode(1) }
   }
 
   private func test() throws(MachineError) -> ROMReport {

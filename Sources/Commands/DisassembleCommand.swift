@@ -34,13 +34,11 @@ struct DisassembleCommand: ParsableCommand {
   }
 
   func run() throws {
-    try Failure.reported {
-      let bytes = try HostFile.contents(file)
-      let raw = bits != nil || address != nil || offset != nil
-      let parts = raw ? nil : CodeRegion.inELF(bytes)
-      var left = count ?? .max
-      for region in parts ?? [plainRegion(bytes)] where left > 0 { left -= print(region, most: left) }
-    }
+    let bytes = try HostFile.contents(file)
+    let raw = bits != nil || address != nil || offset != nil
+    let parts = raw ? nil : CodeRegion.inELF(bytes)
+    var left = count ?? .max
+    for region in parts ?? [plainRegion(bytes)] where left > 0 { left -= try print(region, most: left) }
   }
 
   private func plainRegion(_ bytes: [UInt8]) -> CodeRegion {
@@ -51,7 +49,7 @@ struct DisassembleCommand: ParsableCommand {
   }
 
   /// Prints instructions of a region; returns how many.
-  private func print(_ region: CodeRegion, most: Int) -> Int {
+  private func print(_ region: CodeRegion, most: Int) throws(MachineError) -> Int {
     var at = 0, done = 0
     var text = ""
     while at < region.bytes.count, done < most {
@@ -68,13 +66,13 @@ struct DisassembleCommand: ParsableCommand {
       let dump = encoded.map { hex(UInt64($0), 2) }.joined(separator: " ")
       text += "\(hex(place, region.codeSize == .bits64 ? 16 : 8))  \(dump)\(String(repeating: " ", count: max(1, 32 - dump.count)))\(words)\n"
       if text.utf8.count > 1 << 16 {
-        guard HostFile.writeAll(1, text.utf8) else { return most }
+        try HostFile.standardOutput(text.utf8)
         text = ""
       }
       at += length
       done += 1
     }
-    HostFile.writeAll(1, text.utf8)
+    try HostFile.standardOutput(text.utf8)
     return done
   }
 

@@ -65,12 +65,32 @@ enum HostFile {
     return names.filter { $0 != "." && $0 != ".." }.sorted()
   }
 
-  /// Writes a file; "-" is standard output.
-  static func store(_ bytes: [UInt8], to path: String) throws(MachineError) {
-    if path == "-" {
-      _ = writeAll(1, bytes)
+  /// Whether a file that is written at the end can be: found out before the run, without touching what is in it.
+  static func checkWritable(_ path: String) throws(MachineError) {
+    if path == "-" { return }
+    guard !path.isEmpty else { throw .usage("the name of a file to write is empty") }
+    var status = stat()
+    let isNew = stat(path, &status) != 0 && errno == ENOENT
+    let isPlain = isNew || status.st_mode & S_IFMT == S_IFREG
+    // A pipe is not opened: its reader would see the end when it is closed again.
+    guard isPlain else {
+      let reason = status.st_mode & S_IFMT == S_IFDIR ? "it is a directory" : access(path, W_OK) == 0 ? nil : lastError
+      if let reason { throw .missingFile("\(path) cannot be written: \(reason)") }
       return
     }
+    let file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0o666)
+    guard file >= 0 else { throw .missingFile("\(path) cannot be \(isNew ? "created" : "written"): \(lastError)") }
+    close(file)
+    // A symbolic link that leads nowhere had its target created.
+    if isNew, let place = realpath(path, nil) {
+      unlink(place)
+      free(place)
+    }
+  }
+
+  /// Writes a file; "-" is standard output.
+  static func store(_ bytes: [UInt8], to path: String) throws(MachineError) {
+    if path == "-" { return try standardOutput(bytes) }
     guard !path.isEmpty else { throw .usage("the name of a file to write is empty") }
     let file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
     guard file >= 0 else { throw .missingFile("\(path) cannot be created: \(lastError)") }
@@ -95,6 +115,23 @@ enum HostFile {
       }
     }
     return true
+  }
+
+  static func standardOutput(_ bytes: some Sequence<UInt8>) throws(MachineError) {
+    guard writeAll(1, bytes) else { throw outputFailure(errno) }
+  }
+
+  static func outputFailure(_ error: Int32) -> MachineError {
+    let reason = error == EBADF ? "it is closed" : String(cString: strerror(error))
+    return MachineError(.internal, "standard output cannot be written: \(reason)")
+  }
+
+  /// Standard streams that were closed would otherwise be the next files that are opened, and get what was meant for the
+  /// stream. Writing to standard output still fails then: what takes its place is open for reading only.
+  static func occupyClosedStreams() {
+    for (stream, mode) in [(Int32(0), O_RDONLY), (1, O_RDONLY), (2, O_WRONLY)] where fcntl(stream, F_GETFD) < 0 {
+      _ = open("/dev/null", mode)
+    }
   }
 
   static func standardError(_ text: String) { writeAll(2, text.utf8) }

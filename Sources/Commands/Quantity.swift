@@ -1,4 +1,5 @@
 import ArgumentParser
+import Machine
 
 /// Numbers as options take them.
 enum Quantity {
@@ -77,5 +78,28 @@ struct PortArgument: ExpressibleByArgument {
   init?(argument: String) {
     guard let value = Quantity.number(argument), let port = UInt16(exactly: value) else { return nil }
     self.port = port
+  }
+}
+
+/// REG=VALUE with any name of a general register, ax to r15; the whole register is set.
+struct RegisterArgument {
+  /// As instructions encode it.
+  let number: UInt8
+  let value: UInt64
+
+  init(_ text: String) throws(MachineError) {
+    let parts = text.split(separator: "=", maxSplits: 1)
+    guard parts.count == 2, let number = Self.number(parts[0].lowercased()), let value = Quantity.number(parts[1]) else {
+      throw .usage("--set takes REG=VALUE with a general register such as eax or r12, not '\(text)'")
+    }
+    self.number = number
+    self.value = value
+  }
+
+  static func number(_ name: String) -> UInt8? {
+    let names = ["ax", "cx", "dx", "bx", "sp", "bp", "si", "di"]
+    if let n = names.firstIndex(where: { name == $0 || name == "e" + $0 || name == "r" + $0 }) { return UInt8(n) }
+    guard name.hasPrefix("r"), let n = UInt8(name.dropFirst()), (8...15).contains(n) else { return nil }
+    return n
   }
 }

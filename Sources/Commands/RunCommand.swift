@@ -31,10 +31,11 @@ struct RunCommand: ParsableCommand {
       Exit codes:
         0    the guest powered off (its own code with --debug-exit)
         64   usage error           65   bad image or configuration
-        66   file missing          70   internal error
+        66   file or display missing, or not to be opened
+        70   internal error, or output that cannot be written
         101  triple fault          102  halted with interrupts off for good
         103  --timeout             104  --max-instructions
-        130  interrupted
+        130  interrupted, or nobody reads standard output any more
       """)
 
   @Argument(help: "What to boot, recognised by its content.")
@@ -47,27 +48,37 @@ struct RunCommand: ParsableCommand {
 
   func validate() throws {
     if machine.cpu == "help" { return }
+    if !boot.set.isEmpty, control.restore != nil {
+      throw ValidationError("--set does not go with --restore: the registers come from the saved machine")
+    }
     try boot.validate(image: image)
     try control.validate()
   }
 
   func run() throws {
     if machine.cpu == "help" {
-      HostFile.writeAll(1, MachineOptions.cpuHelp.utf8)
+      try HostFile.standardOutput(MachineOptions.cpuHelp.utf8)
       return
     }
-    try Failure.reported {
-      let code = try RunSession(self).run()
-      if code != 0 { throw ExitCode(code) }
-    }
+    let code = try RunSession(self).run()
+    if code != 0 { throw ExitCode(code) }
   }
 
-  /// `--debug-exit-qemu` takes a port, or without one changes the meaning of `--debug-exit`'s.
+  /// `--debug-exit-qemu` takes a port, or without one changes the meaning of `--debug-exit`'s. A negative number after an option
+  /// is its value (and a wrong one), where the parser would see another option.
   static func normalise(_ arguments: [String]) -> [String] {
-    var result = arguments
-    for (n, argument) in arguments.enumerated() where argument == "--debug-exit-qemu" {
-      let next = n + 1 < arguments.count ? arguments[n + 1] : ""
-      if PortArgument(argument: next) == nil { result[n] = "--debug-exit-qemu-style" }
+    var result: [String] = []
+    for (n, argument) in arguments.enumerated() {
+      let last = result.last ?? ""
+      if last == "--" { return result + arguments[n...] }
+      let isNegative = argument.hasPrefix("-") && argument.dropFirst().first?.isNumber == true
+      if isNegative, last.hasPrefix("--"), !last.contains("="), !["--append", "--module"].contains(last) {
+        result[result.count - 1] = "\(last)=\(argument)"
+      } else if argument == "--debug-exit-qemu", PortArgument(argument: n + 1 < arguments.count ? arguments[n + 1] : "") == nil {
+        result.append("--debug-exit-qemu-style")
+      } else {
+        result.append(argument)
+      }
     }
     return result
   }
@@ -101,6 +112,12 @@ struct BootOptions: ParsableArguments {
     }
     if entry != nil, load.isEmpty { throw ValidationError("--entry belongs to --load") }
     if let entry, entry.value >> 32 != 0 { throw ValidationError("--entry is an address below 4G: execution starts in real or 32-bit mode") }
+    for text in set {
+      do throws(MachineError) { _ = try RegisterArgument(text) } catch { throw ValidationError(error.description) }
+    }
+    if !set.isEmpty, kernel == nil, image == nil, load.isEmpty {
+      throw ValidationError("--set belongs to --load, --kernel or IMAGE: firmware starts with the registers of a reset")
+    }
     if vgabios != nil, bios == nil { throw ValidationError("--vgabios belongs to --bios: nothing else runs it") }
   }
 }
@@ -143,7 +160,7 @@ struct OutputOptions: ParsableArguments {
   @Option(help: ArgumentHelp("none, sdl, text or vnc=HOST:N for port 5900 + N.", valueName: "KIND"))
   var display: String = "none"
   @Option(parsing: .singleValue, help: ArgumentHelp(
-    "Writes the screen as PNG, at the end or when virtual time reaches TIME (10s, 500ms); repeats.", valueName: "F[@TIME]"))
+    "Writes the screen as PNG, at the end or when virtual time reaches TIME (10s, 500ms); repeats.", valueName: "F.png[@TIME]"))
   var screenshot: [String] = []
   @Option(parsing: .singleValue, help: ArgumentHelp(
     "COM1: stdio, null, file:F, unix:F[,server], tcp:HOST:PORT[,server]; repeats for COM2 …", valueName: "BACKEND"))
@@ -155,7 +172,7 @@ struct OutputOptions: ParsableArguments {
 }
 
 struct ControlOptions: ParsableArguments {
-  @Option(help: "Ends the run after this many instructions (K, M, G are decimal).")
+  @Option(help: "Ends the run after this many instructions; with --restore, those before the saved state do not count (K, M, G are decimal).")
   var maxInstructions: CountArgument?
   @Option(help: ArgumentHelp("Ends the run after this many seconds of real time.", valueName: "SECONDS"))
   var timeout: Double?

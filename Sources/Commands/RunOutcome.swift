@@ -6,7 +6,17 @@ struct RunOutcome {
   let name: String
   let message: String?
 
-  init(_ reason: EndReason) {
+  /// - Parameter broken: why serial or debug output could not be written. It explains an interruption, and a run that lost
+  ///   output is no success.
+  init(_ reason: EndReason, broken: SerialEndpoint.Failure? = nil) {
+    let own = RunOutcome(reason)
+    guard let broken, own.code == 0 || reason == .interrupted else { self = own; return }
+    code = broken.isReaderGone ? 130 : 70
+    name = own.name
+    message = "xenolith: \(broken.description)"
+  }
+
+  private init(_ reason: EndReason) {
     switch reason {
     case .powerOff: (code, name, message) = (0, "powerOff", nil)
     case .reset: (code, name, message) = (0, "reset", nil)

@@ -11,11 +11,14 @@ final class RunSession {
 
   func run() throws(MachineError) -> Int32 {
     let control = options.control
+    var screenshots: [Screenshot] = []
+    for text in options.output.screenshot { screenshots.append(try Screenshot(text)) }
+    for path in [control.stats, control.record, control.saveOnExit] + screenshots.map(\.path) {
+      if let path { try HostFile.checkWritable(path) }
+    }
     let saved: [UInt8]?
     if let path = control.restore { saved = try HostFile.contents(path) } else { saved = nil }
     let configuration = try makeConfiguration(saved)
-    var screenshots: [Screenshot] = []
-    for text in options.output.screenshot { screenshots.append(Screenshot(text)) }
     let endpoints = try makeEndpoints()
     let debugConsole = try makeDebugConsole()
     let screen = try makeScreen()
@@ -43,8 +46,11 @@ final class RunSession {
       Terminal.makeRaw()
     }
     defer { Terminal.restore() }
+    // The machine counts from power-on; the user means this run.
+    let before = machine.retired
     let limits = Machine.Limits(
-      instructions: control.maxInstructions?.value, wallTime: control.timeout.map { UInt64($0 * 1e9) })
+      instructions: control.maxInstructions.map { before.addingReportingOverflow($0.value) }.map { $1 ? .max : $0 },
+      wallTime: control.timeout.map { UInt64($0 * 1e9) })
     let start = host.wallTime()
     let reason = try machine.run(host: host, limits: limits)
     let seconds = Double(host.wallTime() &- start) / 1e9
@@ -52,9 +58,10 @@ final class RunSession {
     debugConsole?.flush()
     Terminal.restore()
 
-    let outcome = RunOutcome(reason)
-    if let message = outcome.message, !options.output.quiet { HostFile.standardError(message + "\n") }
-    try writeResults(machine, outcome, seconds: seconds, screenshots: screenshots)
+    let broken = (endpoints + [debugConsole].compactMap { $0 }).lazy.compactMap(\.failure).first
+    let outcome = RunOutcome(reason, broken: broken)
+    if let message = outcome.message, !options.output.quiet || broken != nil { HostFile.standardError(message + "\n") }
+    try writeResults(machine, outcome, instructions: machine.retired &- before, seconds: seconds, screenshots: screenshots)
     if let failure { throw failure }
     return outcome.code
   }
@@ -62,14 +69,14 @@ final class RunSession {
   // MARK: Results
 
   private func writeResults(
-    _ machine: Machine, _ outcome: RunOutcome, seconds: Double, screenshots: [Screenshot]
+    _ machine: Machine, _ outcome: RunOutcome, instructions: UInt64, seconds: Double, screenshots: [Screenshot]
   ) throws(MachineError) {
     let control = options.control
     for shot in screenshots where shot.time == nil { try shot.take(machine) }
     if let path = control.stats {
       let peak = HostFile.peakMemory()
       let statistics = Statistics(
-        instructions: machine.retired, stateHash: SaveState.hash(machine), hostSeconds: seconds,
+        instructions: machine.retired, runInstructions: instructions, stateHash: SaveState.hash(machine), hostSeconds: seconds,
         blocksDecoded: machine.blocksDecoded, tlbMisses: machine.tlbMisses, exits: machine.exits,
         peakBytes: peak, end: outcome.name)
       try HostFile.store(Array(statistics.json.utf8), to: path)
@@ -128,8 +135,8 @@ final class RunSession {
     }
     guard var description else { return nil }
     for text in boot.set {
-      let (number, value) = try register(text)
-      description.registers[number] = value
+      let register = try RegisterArgument(text)
+      description.registers[register.number] = register.value
     }
     return description
   }
@@ -184,23 +191,6 @@ final class RunSession {
     return BootDescription.Blob(file: try file(String(text[..<at])), address: address)
   }
 
-  /// REG=VALUE with any name of a general register: al to r15; the whole register is set.
-  private func register(_ text: String) throws(MachineError) -> (UInt8, UInt64) {
-    let parts = text.split(separator: "=", maxSplits: 1)
-    guard parts.count == 2, let number = Self.registerNumber(parts[0].lowercased()),
-      let value = Quantity.number(parts[1]) else {
-      throw .usage("--set takes REG=VALUE with a general register such as eax or r12, not '\(text)'")
-    }
-    return (number, value)
-  }
-
-  static func registerNumber(_ name: String) -> UInt8? {
-    let names = ["ax", "cx", "dx", "bx", "sp", "bp", "si", "di"]
-    if let n = names.firstIndex(where: { name == $0 || name == "e" + $0 || name == "r" + $0 }) { return UInt8(n) }
-    guard name.hasPrefix("r"), let n = UInt8(name.dropFirst()), (8...15).contains(n) else { return nil }
-    return n
-  }
-
   // MARK: Input and output
 
   private func makeEndpoints() throws(MachineError) -> [SerialEndpoint] {
@@ -249,32 +239,8 @@ final class RunSession {
       }
       if kind.hasPrefix("vnc=") { return try VNCDisplay(address: String(kind.dropFirst(4)), name: "Xenolith") }
     } catch {
-      throw .usage(error.description)
+      throw MachineError(error.isUnavailable ? .missingFile : .usage, error.description)
     }
     throw .usage("--display takes none, sdl, text or vnc=HOST:N, not '\(kind)'")
-  }
-}
-
-/// A `--screenshot` option.
-struct Screenshot {
-  let path: String
-  /// Virtual time in ns; nil at the end of the run.
-  let time: UInt64?
-
-  /// FILE or FILE@TIME; an @ that no time follows belongs to the name.
-  init(_ text: String) {
-    if let at = text.lastIndex(of: "@"), let time = Quantity.time(text[text.index(after: at)...]) {
-      path = String(text[..<at])
-      self.time = time
-    } else {
-      path = text
-      time = nil
-    }
-  }
-
-  func take(_ machine: Machine) throws(MachineError) {
-    var frame = Frame()
-    guard machine.render(into: &frame), frame.width > 0 else { throw .usage("there is no screen to write to \(path)") }
-    try HostFile.store(PNGWriter.encode(frame), to: path)
   }
 }

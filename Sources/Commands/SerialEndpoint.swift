@@ -40,8 +40,14 @@ final class SerialEndpoint {
   /// A socket that waits for somebody to connect.
   private var listener: Int32 = -1
   private var pending: [UInt8] = []
-  /// The other side of standard output is gone.
-  private(set) var isBroken = false
+  /// Why output cannot go on.
+  struct Failure: CustomStringConvertible {
+    let description: String
+    /// Whoever read it went away, which ends a run like an interruption; otherwise the host refused to take it.
+    let isReaderGone: Bool
+  }
+  /// Set when standard output or a file takes no more: the run cannot do what it was asked for.
+  private(set) var failure: Failure?
 
   /// - Parameter readsInput: for `stdio`, whether standard input belongs to it.
   init(_ kind: Kind, readsInput: Bool = true) throws(MachineError) {
@@ -75,10 +81,21 @@ final class SerialEndpoint {
 
   func flush() {
     guard !pending.isEmpty else { return }
-    if output >= 0, !HostFile.writeAll(output, pending) {
-      if kind == .stdio { isBroken = true } else { disconnect() }
-    }
+    if output >= 0, failure == nil, !HostFile.writeAll(output, pending) { outputFailed(errno) }
     pending.removeAll(keepingCapacity: true)
+  }
+
+  private func outputFailed(_ error: Int32) {
+    switch kind {
+    case .stdio:
+      let isGone = error == EPIPE || error == EIO
+      failure = Failure(
+        description: isGone ? "interrupted: nobody reads standard output any more" : HostFile.outputFailure(error).description,
+        isReaderGone: isGone)
+    case .file(let path):
+      failure = Failure(description: "\(path) cannot be written: \(String(cString: strerror(error)))", isReaderGone: false)
+    default: disconnect()
+    }
   }
 
   // MARK: Input
@@ -109,7 +126,7 @@ final class SerialEndpoint {
   /// gone takes the run with it.
   private func disconnect() {
     if kind == .stdio {
-      if isatty(input) == 1 { isBroken = true }
+      if isatty(input) == 1 { failure = Failure(description: "interrupted: the terminal is gone", isReaderGone: true) }
       input = -1
       return
     }

@@ -2,7 +2,9 @@ import Machine
 
 /// The object that `--stats` writes.
 struct Statistics {
+  /// Retired since power-on, and since the run began: they differ after --restore.
   var instructions: UInt64
+  var runInstructions: UInt64
   var stateHash: UInt64
   var hostSeconds: Double
   var blocksDecoded: UInt64
@@ -11,7 +13,7 @@ struct Statistics {
   var peakBytes: UInt64
   var end: String
 
-  var mips: Double { hostSeconds > 0 ? Double(instructions) / hostSeconds / 1e6 : 0 }
+  var mips: Double { hostSeconds > 0 ? Double(runInstructions) / hostSeconds / 1e6 : 0 }
 
   /// One JSON object. The hash is text: JSON numbers lose bits beyond 2^53.
   var json: String {
@@ -20,6 +22,7 @@ struct Statistics {
     return """
       {
         "instructions": \(instructions),
+        "runInstructions": \(runInstructions),
         "stateHash": "\(hash)",
         "hostSeconds": \(rounded(hostSeconds, 6)),
         "mips": \(rounded(mips, 3)),

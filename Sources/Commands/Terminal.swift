@@ -45,6 +45,7 @@ enum Terminal {
   }
 
   static func handleSignals() {
+    // Commands that only print end by it, as `| head` expects; a run has results to write yet.
     signal(SIGPIPE, SIG_IGN)
     for number in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] {
       signal(number) { _ in

@@ -1,3 +1,8 @@
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
 import ArgumentParser
 import Machine
 
@@ -19,13 +24,23 @@ public struct XenolithCommand: ParsableCommand {
 
   /// Parses the process's arguments, runs the subcommand and ends the process with its exit code.
   public static func start() -> Never {
-    let arguments = RunCommand.normalise(Array(CommandLine.arguments.dropFirst()))
+    HostFile.occupyClosedStreams()
+    let code = execute(Array(CommandLine.arguments.dropFirst()))
+    #if canImport(Glibc)
+    Glibc.exit(code)
+    #elseif canImport(Musl)
+    Musl.exit(code)
+    #endif
+  }
+
+  /// Runs the subcommand that `arguments` name, says what went wrong, and returns the exit code.
+  static func execute(_ arguments: [String]) -> Int32 {
     do {
-      var command = try parseAsRoot(arguments)
+      var command = try parseAsRoot(RunCommand.normalise(arguments))
       try command.run()
-      exit()
+      return 0
     } catch {
-      exit(withError: error)
+      return Failure.report(error, arguments: arguments)
     }
   }
 }

@@ -22,9 +22,15 @@ public final class SDLDisplay: Screen {
   public init(title: String) throws(DisplayError) {
     sdl = try SDLLibrary()
     self.title = title
-    guard sdl.initialise(SDLLibrary.video) == 0 else {
+    guard sdl.initialiseQuietly(SDLLibrary.video) == 0 else {
       event.deallocate()
-      throw DisplayError("SDL cannot open a window (\(sdl.lastError)): use --display none, or set DISPLAY")
+      throw DisplayError("SDL cannot open a window (\(sdl.lastError)): use --display none, or set DISPLAY", isUnavailable: true)
+    }
+    if sdl.showsNothing {
+      sdl.quit()
+      event.deallocate()
+      throw DisplayError(
+        "there is no screen to open a window on: set DISPLAY or WAYLAND_DISPLAY, or use --display none", isUnavailable: true)
     }
     guard let window = sdl.createWindow(
       title, SDLLibrary.centred, SDLLibrary.centred, 720, 400, SDLLibrary.windowResizable),
@@ -33,7 +39,7 @@ public final class SDLDisplay: Screen {
       let reason = sdl.lastError
       sdl.quit()
       event.deallocate()
-      throw DisplayError("SDL cannot open a window: \(reason)")
+      throw DisplayError("SDL cannot open a window: \(reason)", isUnavailable: true)
     }
     self.window = window
     self.renderer = renderer

@@ -13,6 +13,7 @@ struct SDLLibrary {
   let initialise: @convention(c) (UInt32) -> Int32
   let quit: @convention(c) () -> Void
   let getError: @convention(c) () -> UnsafePointer<CChar>?
+  let getCurrentVideoDriver: @convention(c) () -> UnsafePointer<CChar>?
   let createWindow: @convention(c) (UnsafePointer<CChar>, Int32, Int32, Int32, Int32, UInt32) -> Handle?
   let destroyWindow: @convention(c) (Handle) -> Void
   let setWindowTitle: @convention(c) (Handle, UnsafePointer<CChar>) -> Void
@@ -41,17 +42,20 @@ struct SDLLibrary {
   init() throws(DisplayError) {
     let names = ["libSDL2-2.0.so.0", "libSDL2-2.0.so", "libSDL2.so"]
     guard let library = names.lazy.compactMap({ dlopen($0, RTLD_NOW | RTLD_LOCAL) }).first else {
-      throw DisplayError("the SDL 2 library is not installed, which --display sdl needs (Debian: libsdl2-2.0-0)")
+      throw DisplayError(
+        "the SDL 2 library is not installed, which --display sdl needs (Debian: libsdl2-2.0-0)", isUnavailable: true)
     }
     func find<T>(_ name: String, _ type: T.Type) throws(DisplayError) -> T {
       guard let address = dlsym(library, name) else {
-        throw DisplayError("the SDL 2 library of this system has no function \(name)")
+        throw DisplayError("the SDL 2 library of this system has no function \(name)", isUnavailable: true)
       }
       return unsafeBitCast(address, to: type)
     }
     initialise = try find("SDL_Init", (@convention(c) (UInt32) -> Int32).self)
     quit = try find("SDL_Quit", (@convention(c) () -> Void).self)
     getError = try find("SDL_GetError", (@convention(c) () -> UnsafePointer<CChar>?).self)
+    getCurrentVideoDriver = try find(
+      "SDL_GetCurrentVideoDriver", (@convention(c) () -> UnsafePointer<CChar>?).self)
     createWindow = try find(
       "SDL_CreateWindow", (@convention(c) (UnsafePointer<CChar>, Int32, Int32, Int32, Int32, UInt32) -> Handle?).self)
     destroyWindow = try find("SDL_DestroyWindow", (@convention(c) (Handle) -> Void).self)
@@ -72,6 +76,24 @@ struct SDLLibrary {
     present = try find("SDL_RenderPresent", (@convention(c) (Handle) -> Void).self)
     pollEvent = try find("SDL_PollEvent", (@convention(c) (UnsafeMutableRawPointer) -> Int32).self)
     setRelativeMouseMode = try find("SDL_SetRelativeMouseMode", (@convention(c) (Int32) -> Int32).self)
+  }
+
+  /// Libraries of window systems that SDL tries in vain complain on standard error by themselves; what matters is in `lastError`.
+  func initialiseQuietly(_ parts: UInt32) -> Int32 {
+    let kept = fcntl(2, F_DUPFD_CLOEXEC, 3), null = open("/dev/null", O_WRONLY | O_CLOEXEC)
+    if kept >= 0, null >= 0 { dup2(null, 2) }
+    let status = initialise(parts)
+    if kept >= 0 { dup2(kept, 2) }
+    for file in [kept, null] where file >= 0 { close(file) }
+    return status
+  }
+
+  /// SDL falls back to drivers without a screen where it finds none. That is wanted only if SDL's own variable names the driver.
+  var showsNothing: Bool {
+    guard let name = getCurrentVideoDriver().map({ String(cString: $0) }) else { return true }
+    guard ["dummy", "offscreen"].contains(name) else { return false }
+    let wanted = getenv("SDL_VIDEODRIVER").map { String(cString: $0) } ?? ""
+    return !wanted.split(separator: ",").contains { $0 == name }
   }
 
   var lastError: String { getError().map { String(cString: $0) } ?? "unknown error" }

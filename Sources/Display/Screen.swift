@@ -47,5 +47,10 @@ public protocol Screen: AnyObject {
 /// Why a display cannot be used, as one sentence for the user.
 public struct DisplayError: Error, CustomStringConvertible, Sendable {
   public let description: String
-  public init(_ description: String) { self.description = description }
+  /// What the display needs is not there, rather than that the option is wrong.
+  public let isUnavailable: Bool
+  public init(_ description: String, isUnavailable: Bool = false) {
+    self.description = description
+    self.isUnavailable = isUnavailable
+  }
 }

@@ -5,7 +5,7 @@ import Processor
 /// The run loop: processors take turns, timers fire between instructions, idle time is skipped or slept.
 extension Machine {
   public struct Limits: Sendable {
-    /// Stop when all processors together have retired this many.
+    /// Stop when all processors together have retired this many since power-on.
     public var instructions: UInt64?
     /// Stop after this much wall time, in nanoseconds.
     public var wallTime: UInt64?

@@ -47,6 +47,7 @@ public final class Machine {
     try configuration.validate()
     self.configuration = configuration
     layout = PhysicalLayout(memory: configuration.memory)
+    try HostPages.checkAddressSpace(for: configuration, layout)
     memory = PhysicalMemory(limit: PhysicalLayout.highBase + layout.highMemory)
     lowRAM = memory.addMemory(at: PhysicalAddress(0), size: layout.lowMemory)
     memory.unmap(

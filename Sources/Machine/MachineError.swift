@@ -3,7 +3,7 @@ public struct MachineError: Error, CustomStringConvertible, Sendable {
   public enum Kind: Sendable {
     /// The command line or configuration asks for something that does not exist or does not fit together.
     case usage
-    /// A file's content is not what it should be.
+    /// A file's content is not what it should be, or the host cannot give what the configuration asks for.
     case badImage
     /// A file is not there or cannot be opened.
     case missingFile

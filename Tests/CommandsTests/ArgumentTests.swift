@@ -34,17 +34,21 @@ import Testing
     for bad in ["", "s", "-1s", "abc", "1e40"] { #expect(Quantity.time(bad) == nil, "\(bad)") }
   }
 
-  @Test func screenshotsMayNameATime() {
-    #expect(Screenshot("a.png").time == nil)
-    #expect(Screenshot("a.png@2s").time == 2_000_000_000)
-    #expect(Screenshot("a.png@2s").path == "a.png")
-    #expect(Screenshot("user@host.png").path == "user@host.png")
+  @Test func screenshotsMayNameATime() throws {
+    #expect(try Screenshot("a.png").time == nil)
+    #expect(try Screenshot("a.png@2s").time == 2_000_000_000)
+    #expect(try Screenshot("a.png@2s").path == "a.png")
+    #expect(try Screenshot("user@host.png").path == "user@host.png")
+    #expect(try Screenshot("me@home/a").path == "me@home/a")
+    for bad in ["a.png@zz", "a.png@", "a@-1s"] { #expect(throws: MachineError.self) { try Screenshot(bad) } }
   }
 
-  @Test func registerNames() {
-    #expect(RunSession.registerNumber("eax") == 0 && RunSession.registerNumber("rdi") == 7)
-    #expect(RunSession.registerNumber("sp") == 4 && RunSession.registerNumber("r15") == 15)
-    for bad in ["", "r16", "r7", "eip", "xmm0"] { #expect(RunSession.registerNumber(bad) == nil) }
+  @Test func registerNames() throws {
+    #expect(RegisterArgument.number("eax") == 0 && RegisterArgument.number("rdi") == 7)
+    #expect(RegisterArgument.number("sp") == 4 && RegisterArgument.number("r15") == 15)
+    for bad in ["", "r16", "r7", "eip", "xmm0"] { #expect(RegisterArgument.number(bad) == nil) }
+    #expect(try RegisterArgument("EBX=0x10").value == 16)
+    for bad in ["eax", "eax=", "eax=-1", "=1", ""] { #expect(throws: MachineError.self) { try RegisterArgument(bad) } }
   }
 }
 
@@ -88,8 +92,29 @@ import Testing
     #expect(refusal(["run", "--load", "a@0", "--append", "x"])?.contains("--kernel") == true)
     #expect(refusal(["run", "--kernel", "k", "--memory", "lots"]) != nil)
     #expect(refusal(["run", "--kernel", "k", "--debug-exit", "70000"]) != nil)
+    #expect(refusal(["run", "--set", "eax=1"])?.contains("--set belongs to") == true)
+    #expect(refusal(["run", "--restore", "s", "--set", "eax=1"])?.contains("saved machine") == true)
+    #expect(refusal(["run", "--load", "a@0", "--set", "eax"])?.contains("REG=VALUE") == true)
     #expect(refusal(["nonsense"]) != nil)
     #expect(refusal(["disassemble", "f", "--bits", "8"])?.contains("16, 32 or 64") == true)
+  }
+
+  @Test func negativeNumbersAreValues() {
+    for option in ["--memory", "--max-instructions", "--debug-exit"] {
+      #expect(refusal(["run", option, "-1"])?.contains("'-1' is invalid") == true)
+    }
+    #expect(refusal(["run", "--timeout", "-2.5"])?.contains("--timeout takes seconds") == true)
+    #expect(RunCommand.normalise(["--append", "-1", "--memory=1", "-2"]) == ["--append", "-1", "--memory=1", "-2"])
+    #expect(RunCommand.normalise(["--", "--memory", "-1"]) == ["--", "--memory", "-1"])
+  }
+
+  @Test func messagesHaveOneStyle() {
+    #expect(Failure.sentence("Unknown option '--a'. Did you mean '--b'?") == "unknown option '--a': did you mean '--b'?")
+    #expect(Failure.sentence("Can't do.\nPlease use:\n    a") == "can't do: please use: a")
+    #expect(Failure.sentence("IMAGE, --kernel and --load exclude each other") == "IMAGE, --kernel and --load exclude each other")
+    #expect(Failure.hint(["run", "--x"]) == " (see xenolith run --help)")
+    #expect(Failure.hint(["conform", "rom", "run"]) == " (see xenolith conform rom --help)")
+    #expect(Failure.hint(["nonsense"]) == " (see xenolith --help)")
   }
 
   @Test func serialBackends() {
@@ -127,15 +152,20 @@ import Testing
       (.instructionLimit, 104), (.interrupted, 130),
     ]
     for (reason, code) in codes { #expect(RunOutcome(reason).code == code) }
+    let full = SerialEndpoint.Failure(description: "full", isReaderGone: false)
+    let gone = SerialEndpoint.Failure(description: "gone", isReaderGone: true)
+    #expect(RunOutcome(.interrupted, broken: full).code == 70 && RunOutcome(.interrupted, broken: gone).code == 130)
+    #expect(RunOutcome(.powerOff, broken: full).code == 70 && RunOutcome(.tripleFault(""), broken: full).code == 101)
+    #expect(RunOutcome(.interrupted, broken: gone).message == "xenolith: gone")
     #expect(Failure.code(.usage) == 64 && Failure.code(.badImage) == 65)
     #expect(Failure.code(.missingFile) == 66 && Failure.code(.internal) == 70)
   }
 
   @Test func statisticsAreJSON() {
     let text = Statistics(
-      instructions: 1_000_000, stateHash: 0xAB, hostSeconds: 0.5, blocksDecoded: 3, tlbMisses: 4, exits: ExitCounts(),
+      instructions: 5_000_000, runInstructions: 1_000_000, stateHash: 0xAB, hostSeconds: 0.5, blocksDecoded: 3, tlbMisses: 4, exits: ExitCounts(),
       peakBytes: 5, end: "powerOff").json
-    #expect(text.contains("\"instructions\": 1000000"))
+    #expect(text.contains("\"instructions\": 5000000") && text.contains("\"runInstructions\": 1000000"))
     #expect(text.contains("\"stateHash\": \"00000000000000ab\""))
     #expect(text.contains("\"mips\": 2.0"))
   }

@@ -29,13 +29,7 @@ private final class Folder {
 
 /// Exit code of `xenolith` with these arguments.
 private func code(_ arguments: [String]) -> Int32 {
-  do {
-    var command = try XenolithCommand.parseAsRoot(RunCommand.normalise(arguments + ["--quiet", "--serial", "null"]))
-    try command.run()
-    return 0
-  } catch {
-    return XenolithCommand.exitCode(for: error).rawValue
-  }
+  XenolithCommand.execute(arguments + ["--quiet", "--serial", "null"])
 }
 
 /// mov dx,3FBh; mov al,3; out dx,al; mov dx,3F8h; mov al,'H'; out dx,al; mov al,'i'; out dx,al; mov al,7; out F4h,al; hlt
@@ -77,11 +71,56 @@ private let spin: [UInt8] = [0xEB, 0xFE]
     #expect(code(["run", "--bios", junk]) == 65)
     #expect(code(["run", "--replay", junk]) == 65)
     #expect(code(["run", "--load", junk]) == 64)
+    #expect(code(["run", "--set", "eax=1"]) == 64)
+    #expect(code(["run", "--load", "\(junk)@0", "--set", "eax"]) == 64)
+    #expect(code(["run", "--load", "\(junk)@0", "--screenshot", "a.png@zz"]) == 64)
+    #expect(code(["run", "--load", "\(junk)@0", "--memory", "-1"]) == 64)
     #expect(code(["run", "--load", "\(junk)@0", "--cpu", "z80"]) == 64)
     #expect(code(["run", "--load", "\(junk)@0", "--memory", "1M"]) == 64)
     #expect(code(["run", "--load", "\(junk)@0", "--display", "hologram"]) == 64)
     #expect(code(["run", "--load", "\(junk)@0", "--serial", "pigeon"]) == 64)
     #expect(code(["run", "--load", "\(junk)@0", "--set", "eip=3"]) == 64)
+  }
+
+  @Test func filesToWriteAreProbedFirst() throws {
+    let folder = Folder()
+    let load = "\(try folder.file("a.bin", spin))@0x7c00"
+    let old = try folder.file("old", [1, 2, 3]), new = folder.path + "/new"
+    for option in ["--stats", "--record", "--save-on-exit", "--screenshot"] {
+      // A run that would not end by itself shows that it did not start.
+      for bad in [folder.path, folder.path + "/none/file", ""] {
+        #expect(code(["run", "--load", load, option, bad, "--timeout", "60"]) == (bad.isEmpty ? 64 : 66))
+      }
+      // One that fails to start leaves files as they were.
+      for path in [old, new] { #expect(code(["run", "--load", folder.path + "/none@0", option, path]) == 66) }
+      #expect(try HostFile.contents(old) == [1, 2, 3])
+      #expect(!HostFile.exists(new))
+    }
+    // Neither is the target of a link created that leads nowhere yet, nor a pipe without a reader waited for.
+    let link = folder.path + "/link", pipe = folder.path + "/pipe"
+    #expect(symlink("target", link) == 0 && mkfifo(pipe, 0o600) == 0)
+    try HostFile.checkWritable(link)
+    try HostFile.checkWritable(pipe)
+    #expect(!HostFile.exists(folder.path + "/target"))
+  }
+
+  @Test func fullDevicesEndTheRun() throws {
+    let folder = Folder()
+    // mov dx,3F8h; mov al,'A'; again: out dx,al; jmp again
+    let load = "\(try folder.file("a.bin", [0xBA, 0xF8, 0x03, 0xB0, 0x41, 0xEE, 0xEB, 0xFD]))@0x7c00"
+    #expect(code(["run", "--load", load, "--serial", "file:/dev/full", "--timeout", "60"]) == 70)
+    #expect(code(["run", "--load", load, "--stats", "/dev/full", "--max-instructions", "100"]) == 70)
+  }
+
+  @Test func instructionsAreBoundedByRun() throws {
+    let folder = Folder()
+    let load = "\(try folder.file("a.bin", spin))@0x7c00"
+    let state = folder.path + "/state", stats = folder.path + "/s.json"
+    #expect(code(["run", "--load", load, "--memory", "4M", "--max-instructions", "1000", "--save-on-exit", state]) == 104)
+    #expect(code(["run", "--restore", state, "--max-instructions", "500", "--stats", stats]) == 104)
+    let text = try folder.text("s.json")
+    #expect(text.contains("\"instructions\": 1500,") && text.contains("\"runInstructions\": 500,"))
+    #expect(code(["run", "--restore", state, "--max-instructions", "0xffffffffffffffff", "--timeout", "0.01"]) == 103)
   }
 
   @Test func serialOutputGoesToItsFile() throws {

@@ -201,6 +201,15 @@ private func makeBzImage(relocatable: Bool = true, has64: Bool = true, preferred
     }
   }
 
+  @Test func headersWithoutAddressesNeedAnELFFile() {
+    var second = ByteBuffer()
+    for word in [Multiboot.magic2, 0, 24, 0 &- Multiboot.magic2 &- 24, 0, 8] as [UInt32] { second.put(word) }
+    for image in [header1(flags: 0), second.bytes] {
+      let text = sentence { () throws(MachineError) in _ = try boot(image + [0xF4], memory: bootMemory()) }
+      #expect(text?.contains("no ELF file: nothing says where") == true)
+    }
+  }
+
   @Test func version2() throws {
     var head = ByteBuffer()
     head.put(Multiboot.magic2)
@@ -269,6 +278,20 @@ private func makeBzImage(relocatable: Bool = true, has64: Bool = true, preferred
     let b = BootDescription.Blob(file: .init(name: "b", bytes: [1]), address: 0x1002)
     let text = sentence { () throws(MachineError) in _ = try FlatBinary.load([a, b], entry: nil, into: bootMemory()) }
     #expect(text == "b wants memory at 0x1002, which a occupies already")
+  }
+
+  @Test func memoryIsAdvisedOnlyWhereItHelps() {
+    func refusal(_ address: UInt64) -> String? {
+      let blob = BootDescription.Blob(file: .init(name: "a", bytes: [1, 2, 3]), address: address)
+      return sentence { () throws(MachineError) in _ = try FlatBinary.load([blob], entry: nil, into: bootMemory()) }
+    }
+    for address in [0x9_FFFE, 0xA_0000, 0xFEC0_0000, 0xFFFF_FFFE, 1 << 40, .max - 1, .max] as [UInt64] {
+      #expect(refusal(address)?.contains("must lie elsewhere") == true, "\(hexadecimal(address))")
+    }
+    for address in [0x1000_0000, 0x1_0000_0000] as [UInt64] {
+      #expect(refusal(address)?.contains("--memory") == true, "\(hexadecimal(address))")
+    }
+    #expect(refusal(0xC_0000) == nil)
   }
 
   @Test func imagesAreRecognised() {

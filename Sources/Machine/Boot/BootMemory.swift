@@ -20,9 +20,23 @@ final class BootMemory {
     return base >= PhysicalLayout.highBase && end <= PhysicalLayout.highBase + layout.highMemory
   }
 
+  /// Some machine has RAM there, if only `--memory` is large enough.
+  private static func canHaveRAM(_ base: UInt64, _ size: UInt64) -> Bool {
+    let (end, overflow) = base.addingReportingOverflow(size)
+    if overflow { return false }
+    let largest = PhysicalLayout(memory: MachineConfiguration.maximumMemory)
+    return end <= PhysicalLayout.vgaWindow.lowerBound
+      || base >= PhysicalLayout.vgaWindow.upperBound && end <= largest.lowMemory
+      || base >= PhysicalLayout.highBase && end <= PhysicalLayout.highBase + largest.highMemory
+  }
+
   /// Takes [base, base+size) for `name`.
   func claim(_ base: UInt64, _ size: UInt64, for name: String) throws(MachineError) {
     if size == 0 { return }
+    guard Self.canHaveRAM(base, size) else {
+      throw .badImage(
+        "\(name) needs \(size) bytes of memory at \(hexadecimal(base)), where a PC has no memory of any size: it must lie elsewhere")
+    }
     guard hasRAM(base, size) else {
       let total = describeSize(layout.lowMemory + layout.highMemory)
       throw .badImage(

@@ -81,6 +81,7 @@ extension Multiboot {
       _ = try loadByAddresses(kernel, addresses, headerOffset: header.offset, into: memory)
       entry = address
     } else {
+      guard ELFFile.isELF(kernel.bytes) else { throw noPlace(kernel, header: "multiboot 2 header without an address tag") }
       let file = try ELFFile(kernel.bytes, name: kernel.name)
       try file.load(into: memory, name: kernel.name)
       entry = header.entry ?? file.physicalEntry

@@ -51,6 +51,7 @@ enum Multiboot {
         kernel, AddressFields(header: a[0], load: a[1], loadEnd: a[2], bssEnd: a[3], entry: a[4]),
         headerOffset: header.offset, into: memory)
     } else {
+      guard ELFFile.isELF(kernel.bytes) else { throw noPlace(kernel, header: "multiboot header without address fields") }
       let elf = try ELFFile(kernel.bytes, name: kernel.name)
       try elf.load(into: memory, name: kernel.name)
       entry = elf.physicalEntry
@@ -58,6 +59,10 @@ enum Multiboot {
     }
     try writeInformation1(kernel, commandLine: commandLine, modules: modules, sections: sections, into: memory)
     return try protectedEntry(at: entry, magic: UInt64(loaderMagic1), memory)
+  }
+
+  static func noPlace(_ kernel: BootDescription.File, header: String) -> MachineError {
+    .badImage("\(kernel.name) has a \(header) and is no ELF file: nothing says where in memory it belongs")
   }
 
   /// The "a.out kludge": addresses in the header instead of an ELF file.
