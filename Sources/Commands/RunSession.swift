@@ -31,9 +31,11 @@ final class RunSession {
     machine.keepsInputLog = control.record != nil
     if let path = control.replay { try replay(path, machine) }
     var failure: MachineError?
-    for shot in screenshots {
-      guard let time = shot.time else { continue }
-      machine.schedule(at: time) { machine in
+    let timed = screenshots.filter { $0.time != nil }.sorted { $0.time! < $1.time! }
+    var taken = 0
+    for shot in timed {
+      machine.schedule(at: shot.time!) { machine in
+        taken += 1
         do throws(MachineError) { try shot.take(machine) } catch { failure = error }
       }
     }
@@ -61,6 +63,11 @@ final class RunSession {
     let broken = (endpoints + [debugConsole].compactMap { $0 }).lazy.compactMap(\.failure).first
     let outcome = RunOutcome(reason, broken: broken)
     if let message = outcome.message, !options.output.quiet || broken != nil { HostFile.standardError(message + "\n") }
+    if taken < timed.count, !options.output.quiet {
+      let others = timed.count - taken - 1
+      HostFile.standardError(
+        "xenolith: the run ended before the time of \(timed[taken].path)\(others > 0 ? " and of \(others) more" : "")\n")
+    }
     try writeResults(machine, outcome, instructions: machine.retired &- before, seconds: seconds, screenshots: screenshots)
     if let failure { throw failure }
     return outcome.code
