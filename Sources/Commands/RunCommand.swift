@@ -176,6 +176,8 @@ struct ControlOptions: ParsableArguments {
   var maxInstructions: CountArgument?
   @Option(help: ArgumentHelp("Ends the run after this many seconds of real time.", valueName: "SECONDS"))
   var timeout: Double?
+  @Flag(help: "Executes one instruction after the other, without decoded blocks: slower, same results.")
+  var singleStep = false
   @Option(help: ArgumentHelp("Writes statistics as JSON at the end; - is standard output.", valueName: "FILE.json"))
   var stats: String?
   @Option(help: ArgumentHelp("Records everything that comes from outside.", valueName: "FILE"))

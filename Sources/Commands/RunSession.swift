@@ -25,6 +25,7 @@ final class RunSession {
 
     let machine = try Machine(configuration)
     machine.endsOnReset = options.machine.noReboot
+    machine.executesBySteps = options.control.singleStep
     if let saved, let path = control.restore { try SaveState.restore(machine, from: saved, name: path) }
     machine.onSerialOutput = { port, byte in if port < endpoints.count { endpoints[port].put(byte) } }
     if let debugConsole { machine.onDebugOutput = { debugConsole.put($0) } }

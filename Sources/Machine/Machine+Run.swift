@@ -122,7 +122,8 @@ extension Machine {
     connection.resume()
     running = processor
     let before = processor.retired
-    let reason = processor.run(instructions: isAlone ? most : min(most, turnLeft))
+    let count = isAlone ? most : min(most, turnLeft)
+    let reason = executesBySteps ? processor.runBySteps(instructions: count) : processor.run(instructions: count)
     running = nil
     clock.now = connection.timeBase &+ processor.retired
     if !isAlone { turnLeft = turnLeft &- min(turnLeft, processor.retired &- before) }

@@ -35,6 +35,8 @@ public final class Machine {
   var appointments: [(time: VirtualTime, action: (Machine) -> Void)] = []
   /// A guest's reset ends the run instead of starting it anew.
   public var endsOnReset = false
+  /// Executes every instruction by its generic function, without decoded blocks: slower, with the same results.
+  public var executesBySteps = false
   public internal(set) var exits = ExitCounts()
 
   /// Bytes that COM1… send, by port index.

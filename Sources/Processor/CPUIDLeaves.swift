@@ -156,7 +156,9 @@ extension CPUModel {
       // Associativity 8: 16 ways.
       return CPUIDResult(ecx: 64 | 8 << 12 | (l2.bytes >> 10) << 16)
     case 0x8000_0007: return CPUIDResult(edx: features.contains(.invariantTSC) ? 1 << 8 : 0)
-    case 0x8000_0008: return CPUIDResult(eax: UInt32(physicalAddressBits) | UInt32(linearAddressBits) << 8)
+    case 0x8000_0008:
+      let linear: UInt32 = features.contains(.la57) ? 57 : UInt32(linearAddressBits)
+      return CPUIDResult(eax: UInt32(physicalAddressBits) | linear << 8)
     default: return CPUIDResult()
     }
   }

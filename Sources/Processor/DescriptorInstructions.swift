@@ -149,7 +149,7 @@ extension CPU {
     var c = d.cache(selector: selector)
     if s.pointee.longMode {
       c.base |= try systemBaseHigh(selector, orRaise: vector)
-      if !isCanonical(c.base) { throw Fault(vector, errorCode: code) }
+      if !isCanonicalForRegister(c.base) { throw Fault(vector, errorCode: code) }
     }
     if !d.present { throw vector == .GP ? .notPresent(code) : Fault(vector, errorCode: code) }
     return c
@@ -169,7 +169,7 @@ extension CPU {
     var c = d.cache(selector: selector)
     if s.pointee.longMode {
       c.base |= try systemBaseHigh(selector)
-      if !isCanonical(c.base) { throw .generalProtection(code) }
+      if !isCanonicalForRegister(c.base) { throw .generalProtection(code) }
     }
     try setTaskBusy(selector, true)
     c.attributes |= 2
@@ -208,7 +208,7 @@ extension CPU {
     r.limit = try load16(i.segment, offset)
     if is64Bit {
       r.base = try load64(i.segment, (offset &+ 2) & mask)
-      if !isCanonical(r.base) { throw .generalProtection() }
+      if !isCanonicalForRegister(r.base) { throw .generalProtection() }
     } else {
       r.base = UInt64(try load32(i.segment, (offset &+ 2) & mask))
       if i.operandSize == 2 { r.base &= 0xFF_FFFF }
@@ -245,7 +245,7 @@ extension CPU {
   private func writeBase(_ i: borrowing Instruction, _ seg: SegmentRegister) throws(Fault) {
     try checkFSGSBASE()
     let value = register(i.op0.register, size: i.operandSize)
-    if !isCanonical(value) { throw .generalProtection() }
+    if !isCanonicalForRegister(value) { throw .generalProtection() }
     segment(seg).pointee.base = value
   }
 

@@ -28,6 +28,14 @@ extension CPU {
     return UInt64(bitPattern: Int64(bitPattern: address &<< unused) &>> Int64(unused)) == address
   }
 
+  /// Whether a value may be loaded into a register that holds a linear address (an MSR, the base of a descriptor table or of a segment):
+  /// that goes by the widest addresses the processor has, not by those of the paging mode (Intel, "5-Level Paging and
+  /// 5-Level EPT", on canonicality).
+  func isCanonicalForRegister(_ value: UInt64) -> Bool {
+    let unused: UInt64 = has(.la57) ? 7 : 16
+    return UInt64(bitPattern: Int64(bitPattern: value &<< unused) &>> Int64(unused)) == value
+  }
+
   @inline(never)
   func segmentFault(_ seg: SegmentRegister) -> Fault { seg == .ss ? .stack() : .generalProtection() }
 

@@ -177,7 +177,7 @@ extension CPU {
   }
 
   private func canonical(_ value: UInt64) throws(Fault) -> UInt64 {
-    if has(.longMode), !isCanonical(value) { throw .generalProtection() }
+    if has(.longMode), !isCanonicalForRegister(value) { throw .generalProtection() }
     return value
   }
 

@@ -14,6 +14,7 @@ WORD_SIZES = ("32", "64")
 FLAGS = ["-O2", "-std=gnu11", "-Wall", "-Wextra", "-ffreestanding", "-fno-pic", "-no-pie", "-fno-stack-protector",
          "-fno-tree-vectorize", "-fno-asynchronous-unwind-tables", "-fcf-protection=none", "-ffp-contract=off"]
 WORD_FLAGS = {"32": ["-m32", "-march=i686"], "64": ["-m64", "-mno-red-zone"]}
+GENERAL_FLAGS = ["-mgeneral-regs-only"]
 # Trap handlers save no vector registers, so only the programs about them use them.
 PROGRAM_FLAGS = {"x87": {"32": ["-mfpmath=387"], "64": []},
                  "sse2": {"32": ["-msse2", "-mfpmath=sse"], "64": []}}
@@ -48,21 +49,37 @@ def build(program, bits, output):
     base = os.path.join(output, name)
     elf, disk = base + ".elf", base + ".img"
     inputs = [os.path.join(SOURCES, name) for name in
-              (f"{program}.c", "machine.c", "machine.h", "boot.S", "sector.S", "link.ld")] + [os.path.abspath(__file__)]
-    if all(os.path.exists(p) and os.path.getmtime(p) >= max(map(os.path.getmtime, inputs)) for p in (elf, disk)):
+              (f"{program}.c", "machine.c", "machine.h", "boot.S", "console.c", "console.h", "sector.S", "link.ld")]
+    if is_current([elf, disk], [*inputs, os.path.abspath(__file__)]):
         return elf, disk
 
-    gcc, objcopy = tool("gcc"), tool("objcopy")
-    flags = [*FLAGS, *WORD_FLAGS[bits], f'-DNAME="{name}"']
     objects = []
-    for source in (f"{program}.c", "machine.c", "boot.S"):
+    for source in (f"{program}.c", "machine.c", "console.c", "boot.S"):
         own = PROGRAM_FLAGS.get(program, {}).get(bits) if source == f"{program}.c" else None
-        objects.append(f"{base}.{source}.o")
-        run([gcc, *flags, *(["-mgeneral-regs-only"] if own is None else own), "-c", "-o", objects[-1],
-             os.path.join(SOURCES, source)])
+        objects.append(compile_source(os.path.join(SOURCES, source), name, bits, base, GENERAL_FLAGS if own is None else own))
+    return link(objects, os.path.join(SOURCES, "link.ld"), bits, base)
+
+
+def is_current(outputs, inputs):
+    """Whether every output is there and newer than all inputs."""
+    newest = max(map(os.path.getmtime, inputs))
+    return all(os.path.exists(p) and os.path.getmtime(p) >= newest for p in outputs)
+
+
+def compile_source(source, name, bits, base, more):
+    """Path of the object file of a C or assembly source of the program `name`, whose files begin with `base`."""
+    path = f"{base}.{os.path.basename(source)}.o"
+    run([tool("gcc"), *FLAGS, *WORD_FLAGS[bits], f'-DNAME="{name}"', *more, "-c", "-o", path, source])
+    return path
+
+
+def link(objects, script, bits, base):
+    """Paths (elf, disk image) of the program that the objects make; the objects are removed."""
+    gcc, objcopy = tool("gcc"), tool("objcopy")
+    elf, disk = base + ".elf", base + ".img"
     linked = base + ".linked"
     run([gcc, *WORD_FLAGS[bits], "-nostdlib", "-static", "-no-pie", "-Wl,--build-id=none,-z,noexecstack,-z,max-page-size=4096",
-         "-Wl,--no-warn-rwx-segments", "-T", os.path.join(SOURCES, "link.ld"), "-o", linked, *objects])
+         "-Wl,--no-warn-rwx-segments", "-T", script, "-o", linked, *objects])
     # Multiboot loaders take 32-bit ELF files only, whatever mode the program enters later.
     run([objcopy, "-O", "elf32-i386", linked, elf])
     flat = base + ".bin"

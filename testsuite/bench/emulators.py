@@ -23,6 +23,9 @@ class Guest:
     initrd: str = None
     append: str = None
     megabytes: int = 64
+    # By emulator: the CPU model in its own words; each has its default.
+    cpu: dict = field(default_factory=dict)
+    processors: int = 1
 
     @property
     def bare(self):
@@ -182,9 +185,15 @@ def _peak_bytes(pid):
 class Xenolith(Emulator):
     name = "xenolith"
 
+    def __init__(self, path, options=()):
+        super().__init__(path)
+        self.options = options
+
     def command(self, guest, work):
         command = [self.path, "run", "--kernel", guest.kernel, "--memory", f"{guest.megabytes}M",
-                   "--display", "none", "--serial", "stdio"]
+                   "--display", "none", "--serial", "stdio", "--cpus", str(guest.processors), *self.options]
+        if self.name in guest.cpu:
+            command += ["--cpu", guest.cpu[self.name]]
         if guest.bare:
             return command + ["--debug-exit", "0xf4"]
         return command + ["--initrd", guest.initrd, "--append", guest.append]
@@ -198,7 +207,9 @@ class Qemu(Emulator):
         narrow = self.path.replace("qemu-system-x86_64", "qemu-system-i386")
         path = narrow if guest.bits == 32 and os.access(narrow, os.X_OK) else self.path
         command = [path, "-accel", "tcg,thread=single", "-m", str(guest.megabytes), "-display", "none", "-nic", "none",
-                   "-monitor", "none", "-serial", "stdio", "-no-reboot", "-kernel", guest.kernel]
+                   "-monitor", "none", "-serial", "stdio", "-no-reboot", "-smp", str(guest.processors), "-kernel", guest.kernel]
+        if self.name in guest.cpu:
+            command += ["-cpu", guest.cpu[self.name]]
         if guest.bare:
             return command + ["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]
         return command + ["-initrd", guest.initrd, "-append", guest.append]
@@ -247,12 +258,13 @@ class Bochs(Emulator):
         medium = (f'ata0-master: type=disk, path="{guest.medium}", mode=flat\nboot: disk' if guest.bare else
                   f'ata0-master: type=cdrom, path="{guest.medium}", status=inserted\nboot: cdrom')
         with open(os.path.join(work, "bochsrc"), "w") as file:
+            model = f"model={guest.cpu[self.name]}, " if self.name in guest.cpu else ""
             file.write(f"""\
 config_interface: textconfig
 display_library: {self.display()}
 memory: guest={guest.megabytes}, host={guest.megabytes}
 plugin_ctrl: speaker=0
-cpu: count=1, ips=100000000, reset_on_triple_fault=0
+cpu: {model}count={guest.processors}, ips=100000000, reset_on_triple_fault=0, ignore_bad_msrs=0
 romimage: file={self.share()}/BIOS-bochs-latest
 vgaromimage: file={self.vga_bios()}
 ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14

@@ -1,0 +1,3 @@
+// Accesses for the paging suites.
+#include "probe.inc"
+	.section .note.GNU-stack, "", @progbits
