@@ -68,7 +68,7 @@ extension CPUModel {
   /// Four bytes of an ASCII text, as a little-endian word; zeros behind its end.
   static func word(_ text: String, _ n: Int) -> UInt32 {
     var word: UInt32 = 0
-    for (k, byte) in text.utf8.dropFirst(n * 4).prefix(4).enumerated() { word |= UInt32(byte) << UInt32(k * 8) }
+    for (k, byte) in text.utf8.enumerated() where k / 4 == n { word |= UInt32(byte) << UInt32(k % 4 * 8) }
     return word
   }
 

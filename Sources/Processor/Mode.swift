@@ -95,6 +95,24 @@ extension CPU {
     }
   }
 
+  /// Recomputes what is derived from ES, SS, DS, FS or GS after it alone was loaded, outside 64-bit mode.
+  func updateSegment(_ seg: SegmentRegister) {
+    let p = s
+    let c = segment(seg)
+    c.pointee.fastLimit = fastLimit(c.pointee, protected: p.pointee.protectedMode)
+    var key = p.pointee.modeKey & ~ModeKey.flatData
+    if isFlat(p.pointee.ds), isFlat(p.pointee.es), isFlat(p.pointee.ss) { key |= ModeKey.flatData }
+    if seg == .ss {
+      let big = c.pointee.big
+      p.pointee.stackSize = big ? 4 : 2
+      p.pointee.stackSpan = 0
+      key = (key & ~ModeKey.stackBig) | (big ? ModeKey.stackBig : 0)
+    }
+    if key == p.pointee.modeKey { return }
+    p.pointee.modeKey = key
+    modeChanged()
+  }
+
   /// Recomputes whether vector instructions are usable at all, which fast handlers test instead of the control registers (SDM
   /// vol. 3A §2.5, table 13-1; vol. 1 §14.3).
   func updateVectorsEnabled() {

@@ -8,7 +8,7 @@ extension CPU {
   public func loadSegment(_ seg: SegmentRegister, _ selector: UInt16) throws(Fault) {
     if !s.pointee.protectedMode {
       loadUnprotected(seg, selector)
-      updateMode()
+      updateSegment(seg)
       return
     }
     if seg == .ss {
@@ -16,7 +16,7 @@ extension CPU {
     } else {
       try loadDataSegment(seg, selector)
     }
-    if !is64Bit { updateMode() }
+    if !is64Bit { updateSegment(seg) }
   }
 
   /// Real and virtual-8086 mode: the base is the selector times 16. Real mode leaves limit and default size alone, so that segments
