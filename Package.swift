@@ -8,7 +8,9 @@ let package = Package(
     .executable(name: "xenolith", targets: ["xenolith"]),
     .library(name: "X86Decoder", targets: ["X86", "X86Decoder"]),
     .library(name: "XenolithProcessor", targets: ["Platform", "Processor", "Interpreter"]),
+    .library(name: "XenolithCore", targets: ["XenolithCore"]),
     .library(name: "XenolithMachine", targets: ["Devices", "Machine"]),
+    .executable(name: "trace-example", targets: ["trace-example"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
@@ -23,6 +25,11 @@ let package = Package(
     .target(
       name: "Interpreter", dependencies: ["Platform", "Processor", "SoftFloat", "X86", "X86Decoder"],
       exclude: ["Tools"]),
+
+    // The same as a library for programs that test processors and code.
+    .target(
+      name: "XenolithCore", dependencies: ["Interpreter", "Platform", "Processor", "SoftFloat", "X86", "X86Decoder"]),
+    .executableTarget(name: "trace-example", dependencies: ["XenolithCore"]),
 
     // The machine around it.
     .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
@@ -58,6 +65,7 @@ let package = Package(
       dependencies: ["HostOracle", "Platform", "Processor", "SoftFloat", "VectorOracle", "X86", "X86Decoder"]),
     .testTarget(
       name: "InterpreterTests", dependencies: ["Interpreter", "Platform", "Processor", "X86", "X86Decoder"]),
+    .testTarget(name: "XenolithCoreTests", dependencies: ["XenolithCore"]),
     .testTarget(name: "DevicesTests", dependencies: ["Devices", "Platform"]),
     .testTarget(name: "MachineTests", dependencies: ["Devices", "Machine", "Platform", "Processor", "X86"]),
     .testTarget(name: "DisplayTests", dependencies: ["CZlib", "Devices", "Display"]),

@@ -56,6 +56,7 @@ struct BlockBuilder {
     var offset = start
     var count = 0
     while count < Self.maximumInstructions, offset < room {
+      if offset == s.pointee.stopOffset, count > 0 { break }
       var instruction = decoder.decode(host + Int(offset), available: Int(room &- offset), codeSize: s.pointee.codeSize)
       if instruction.mnemonic == .truncated {
         // Reaches into the next page or past the limit: a block of its own, fetched with all checks when executed.

@@ -14,11 +14,19 @@ enum BlockLookup {
   static func find(_ cpu: CPU) -> OperationPointer? {
     let s = cpu.s
     let linear = Fetch.linear(cpu, s.pointee.rip)
+    if linear == s.pointee.stopAddress { return stop(cpu) }
     if let page = cpu.codePage(linear: linear), isWithinLimit(cpu), page.pointee.key.csLimit == ~0 || page.pointee.key == cpu.codeKey {
       s.pointee.codeBias = (linear & ~0xFFF) &- base(cpu)
       return page.pointee.find(linear & 0xFFF) ?? build(cpu, page, at: linear & 0xFFF)
     }
     return findSlow(cpu)
+  }
+
+  /// The owner wants to look around before this instruction; no link leads to it, so every way there comes through here.
+  @inline(never)
+  private static func stop(_ cpu: CPU) -> OperationPointer? {
+    cpu.s.pointee.exitRequest |= ExitRequest.observer
+    return nil
   }
 
   /// Decodes a block of a page that the code TLB knows.

@@ -97,6 +97,8 @@ enum Outside {
       synchronise(cpu, op, n)
       do {
         let instruction = try Fetch.instruction(cpu)
+        // Nothing is mapped where the second page leads, and the owner wants to know first.
+        if cpu.s.pointee.exitRequest & ExitRequest.observer != 0 { return nil }
         try BlockLookup.watchSecondPage(cpu, instruction)
         decoded.pointee.instruction = instruction
         decoded.pointee.stamp = cpu.s.pointee.jumpStamp

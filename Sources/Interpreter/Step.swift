@@ -5,7 +5,10 @@ import X86Decoder
 /// Executing exactly one instruction by its generic function, with everything that can happen around it.
 enum Step {
   /// One instruction (of a REP: one iteration), or the delivery of the fault it raises.
-  static func one(_ cpu: CPU) {
+  static func one(_ cpu: CPU) { perform(cpu, nil) }
+
+  @inline(__always)
+  static func perform(_ cpu: CPU, _ observer: (any ExecutionObserver)?) {
     let s = cpu.s
     // RF lasts for one instruction; TF counts as it stood before the instruction.
     let resume = s.pointee.systemFlags & RFLAGS.RF != 0
@@ -15,6 +18,10 @@ enum Step {
     var singleStep = false
     do {
       let instruction = try Fetch.instruction(cpu)
+      // Nothing is mapped where the instruction lies, and the owner wants to know first.
+      if s.pointee.exitRequest & ExitRequest.observer != 0 { return }
+      let linear = observer == nil ? 0 : cpu.linearRIP
+      if let observer, !announce(cpu, instruction, observer, at: linear) { return }
       s.pointee.nextRIP = (s.pointee.rip &+ UInt64(instruction.length)) & s.pointee.ripMask
       s.pointee.retireWeight = 1
       s.pointee.budget = 1
@@ -23,8 +30,13 @@ enum Step {
       if resume, !keepsRF(instruction, cpu, task: task) { s.pointee.systemFlags &= ~RFLAGS.RF }
       s.pointee.rip = s.pointee.nextRIP
       singleStep = trap && !suppressesTrap(instruction.mnemonic, cpu)
+      if let observer { report(cpu, instruction, observer, at: linear) }
     } catch {
       cpu.deliver(error)
+      return
+    }
+    if s.pointee.exitRequest & ExitRequest.observer != 0 {
+      if singleStep { cpu.holdSingleStep() }
       return
     }
     // Behind MOV SS nothing is reported before the next instruction is done.

@@ -72,6 +72,7 @@ public final class VirtualCPU {
       if s.pointee.retired >= end { return .budgetUsed }
       if debugTrapIsDue { continue }
       if mustStep {
+        if cpu.linearRIP == s.pointee.stopAddress { return .stopRequested }
         Step.one(cpu)
         continue
       }
@@ -133,16 +134,17 @@ public final class VirtualCPU {
   }
 
   /// Whether a debug trap is to be delivered before the next instruction: the frame of one may hit a data breakpoint again.
-  private var debugTrapIsDue: Bool {
+  var debugTrapIsDue: Bool {
     let s = cpu.s
     return s.pointee.pendingDebug != 0 && (s.pointee.interruptShadow != s.pointee.retired || !s.pointee.shadowIsMovSS)
   }
 
   /// Takes what is due between two instructions, in the order of SDM vol. 3A table 6-2. Returns a reason to stop, if there is one.
-  private func takeEvents() -> StopReason? {
+  func takeEvents() -> StopReason? {
     let s = cpu.s
     let request = s.pointee.exitRequest
     s.pointee.exitRequest = 0
+    if request & ExitRequest.observer != 0 { return .stopRequested }
     if s.pointee.initPending {
       s.pointee.initPending = false
       cpu.reset(isINIT: true)
@@ -165,23 +167,30 @@ public final class VirtualCPU {
     if debugTrapIsDue {
       // Data breakpoints that the last instruction hit; traps come before interrupts.
       _ = cpu.deliverDebugTraps(singleStep: false)
-      s.pointee.exitRequest = 0
+      if isStopped { return .stopRequested }
     }
     if s.pointee.interruptShadow != s.pointee.retired {
       if s.pointee.nmiPending, !s.pointee.nmiBlocked {
         s.pointee.nmiPending = false
         cpu.deliverNMI()
-        s.pointee.exitRequest = 0
+        if isStopped { return .stopRequested }
       }
       if s.pointee.interruptRequest, s.pointee.systemFlags & RFLAGS.IF != 0,
          let vector = environment.bus.acknowledgeInterrupt() {
         cpu.deliver(vector: vector, kind: .external)
-        s.pointee.exitRequest = 0
+        if isStopped { return .stopRequested }
       }
     }
     if request & ExitRequest.stop != 0 { return .stopRequested }
     // Delivering an event may have ended in a triple fault.
     return s.pointee.activity == .shutdown ? .shutdown : nil
+  }
+
+  /// Takes note of what the delivery of an event asks for; true if an observer wants the run to end.
+  private var isStopped: Bool {
+    let request = cpu.s.pointee.exitRequest
+    cpu.s.pointee.exitRequest = 0
+    return request & ExitRequest.observer != 0
   }
 
   /// Makes `run` return after the current instruction.

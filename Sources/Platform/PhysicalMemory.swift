@@ -106,6 +106,16 @@ public final class PhysicalMemory {
     }
   }
 
+  /// Takes memory that `addMemory` put at `base` away and gives it back to the host. No processor may hold translations or decoded code of it.
+  public func removeMemory(at base: PhysicalAddress) {
+    guard let n = blocks.firstIndex(where: { $0.base == base }) else { return }
+    let block = blocks.remove(at: n)
+    unmap(at: base, size: block.size)
+    guard let m = mappings.firstIndex(where: { UInt(bitPattern: $0.0) == block.host }) else { return }
+    let (address, size) = mappings.remove(at: m)
+    munmap(address, size)
+  }
+
   /// Takes pages away, so that accesses go to a handler or to nothing.
   public func unmap(at base: PhysicalAddress, size: UInt64) {
     let first = base.pageNumber

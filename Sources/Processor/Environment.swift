@@ -23,6 +23,8 @@ public final class ProcessorEnvironment {
   public let model: CPUModel
   public let codeCache: CodeCache
   public unowned(unsafe) var bus: any ProcessorBus
+  /// Told of what `CPUState.observation` says; set by `CPU.observe`.
+  public internal(set) unowned(unsafe) var observer: (any ExecutionObserver)?
   /// The last events delivered, for explanations.
   public let faultLog = FaultLog()
 

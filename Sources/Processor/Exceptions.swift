@@ -64,7 +64,15 @@ extension CPU {
   private func deliverEvent(_ first: Event) {
     var event = first
     var depth: UInt8 = 0
+    let from = linearRIP
     while true {
+      if observes(.events), !mayDeliver(event, depth: depth) {
+        s.pointee.deliveringVector = 0
+        // What is dealt with outside counts as what is delivered.
+        if event.kind == .exception, s.pointee.exitRequest & ExitRequest.observer == 0 { s.pointee.retired &+= 1 }
+        s.pointee.nextRIP = s.pointee.rip
+        return
+      }
       environment.faultLog.record(self, event, depth: depth)
       s.pointee.deliveringVector = UInt16(event.vector) &+ 1
       if event.kind == .exception { s.pointee.retired &+= 1 }
@@ -76,6 +84,7 @@ extension CPU {
         s.pointee.rip = s.pointee.nextRIP
         s.pointee.interruptShadow = .max
         if s.pointee.activity == .halted { s.pointee.activity = .running }
+        if observes(.events) { reportBranch(event.kind == .external ? .externalInterrupt : .exception, from: from, rip: s.pointee.rip) }
         return
       } catch {
         depth &+= 1

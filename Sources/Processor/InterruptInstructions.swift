@@ -6,6 +6,8 @@ extension CPU {
   /// Raises a software event. A fault on the way is this instruction's own.
   private func raise(_ vector: UInt8, _ kind: EventKind, redirected: Bool = false) throws(Fault) {
     let event = Event(vector: vector, kind: kind, returnRIP: s.pointee.nextRIP, redirected: redirected)
+    if observes(.events), !mayDeliver(event, depth: 0) { return }
+    let from = linearRIP
     do throws(Fault) {
       try dispatch(event)
     } catch {
@@ -16,6 +18,7 @@ extension CPU {
       throw fault
     }
     s.pointee.interruptShadow = .max
+    if observes(.events) { reportBranch(.softwareInterrupt, from: from, rip: s.pointee.nextRIP) }
   }
 
   func INT(_ i: borrowing Instruction) throws(Fault) {

@@ -98,9 +98,10 @@ extension CPU {
     return pageWord(code) & PhysicalMemory.PageBits.code == 0 ? nil : (code & ~0xFFF) | (linear & 0xFFF)
   }
 
-  /// Whether a data breakpoint lies on this page, so that its accesses must take the slow path.
+  /// Whether accesses to this page must take the slow path: a data breakpoint lies on it, or all memory is observed.
   @inline(__always)
   func isWatched(page: UInt64) -> Bool {
+    if observes(.memory) { return true }
     if s.pointee.dr7 & 0xFF == 0 { return false }
     return dataBreakpointOnPage(page)
   }
@@ -146,24 +147,30 @@ extension CPU {
     s.pointee.cpl == 3 && s.pointee.cr0 & CR0.AM != 0 && s.pointee.systemFlags & RFLAGS.AC != 0
   }
 
+  /// - Parameter system: an access of the processor's own, for observers.
   @inline(never)
-  func slowLoad(_ tlb: Int, _ linear: UInt64, _ size: Int) throws(Fault) -> UInt64 {
+  func slowLoad(_ tlb: Int, _ linear: UInt64, _ size: Int, system: Bool = false) throws(Fault) -> UInt64 {
     if checksAlignment, tlb == currentTLB, linear & UInt64(size - 1) != 0 { throw .alignment }
     noteDataAccess(linear, size: size, write: false)
     let first = 4096 - Int(linear & 0xFFF)
-    if first >= size { return readPhysical(try fillTLB(tlb, linear, .read), size) }
     let low = try fillTLB(tlb, linear, .read)
+    if first >= size {
+      let value = readPhysical(low, size)
+      if observes(.memory) { reportAccess(linear, size, value, write: false, system: system, low) }
+      return value
+    }
     let high = try fillTLB(tlb, wrap(linear &+ UInt64(first)), .read)
     var value: UInt64 = 0
     for k in 0..<size {
       let byte = readPhysical(k < first ? low &+ UInt64(k) : high &+ UInt64(k - first), 1)
       value |= byte &<< UInt64(k * 8)
     }
+    if observes(.memory) { reportAccess(linear, size, value, write: false, system: system, low, second: high) }
     return value
   }
 
   @inline(never)
-  func slowStore(_ tlb: Int, _ linear: UInt64, _ value: UInt64, _ size: Int) throws(Fault) {
+  func slowStore(_ tlb: Int, _ linear: UInt64, _ value: UInt64, _ size: Int, system: Bool = false) throws(Fault) {
     if checksAlignment, tlb == currentTLB, linear & UInt64(size - 1) != 0 { throw .alignment }
     let first = 4096 - Int(linear & 0xFFF)
     if first >= size, let physical = codeStore(tlb, linear) {
@@ -173,11 +180,13 @@ extension CPU {
     let low = try fillTLB(tlb, linear, .write)
     if first >= size {
       noteDataAccess(linear, size: size, write: true)
+      if observes(.memory) { reportAccess(linear, size, value, write: true, system: system, low) }
       writePhysical(low, value, size)
       return
     }
     let high = try fillTLB(tlb, wrap(linear &+ UInt64(first)), .write)
     noteDataAccess(linear, size: size, write: true)
+    if observes(.memory) { reportAccess(linear, size, value, write: true, system: system, low, second: high) }
     for k in 0..<size {
       writePhysical(k < first ? low &+ UInt64(k) : high &+ UInt64(k - first), (value &>> UInt64(k * 8)) & 0xFF, 1)
     }
@@ -383,7 +392,7 @@ extension CPU {
   private func loadSystem<T: FixedWidthInteger>(_ linear: UInt64, as: T.Type) throws(Fault) -> T {
     let size = MemoryLayout<T>.size
     if let p = hostForRead(tlbs.base(TLBSet.supervisor), linear, size) { return p.loadUnaligned(as: T.self) }
-    return T(truncatingIfNeeded: try slowLoad(TLBSet.supervisor, linear, size))
+    return T(truncatingIfNeeded: try slowLoad(TLBSet.supervisor, linear, size, system: true))
   }
 
   @inline(__always)
@@ -393,7 +402,7 @@ extension CPU {
       p.storeBytes(of: value, as: T.self)
       return
     }
-    try slowStore(TLBSet.supervisor, linear, UInt64(truncatingIfNeeded: value), size)
+    try slowStore(TLBSet.supervisor, linear, UInt64(truncatingIfNeeded: value), size, system: true)
   }
 
   /// Host address of a frame on the stack of the current ring that lies on one page and can be read in the fast way, or nil.

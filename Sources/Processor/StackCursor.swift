@@ -85,7 +85,7 @@ extension CPU {
       default: try storeSystem64(linear, value)
       }
     } else {
-      try slowStore(tlb, linear, value, Int(size))
+      try slowStore(tlb, linear, value, Int(size), system: true)
     }
   }
 }

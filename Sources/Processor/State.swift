@@ -82,8 +82,8 @@ public enum ExitRequest {
   public static let codeChanged: UInt32 = 2
   /// The owner wants `run` to return after this instruction.
   public static let stop: UInt32 = 4
-  /// An intercept happened: `CPUState.intercept` says which.
-  public static let intercept: UInt32 = 8
+  /// An observer wants `run` to return, or the stop address is reached: nothing more is taken or delivered before.
+  public static let observer: UInt32 = 8
 }
 
 /// One 256-bit vector register; the low half is the XMM register.
@@ -266,6 +266,14 @@ public struct CPUState {
 
   /// What a CPU of this kind is connected to and shares; never nil after construction. Not part of saved state.
   public var environment: Unmanaged<ProcessorEnvironment>
+
+  /// Bits of `Observation`: what `environment.observer` is told of.
+  public var observation: UInt8 = 0
+  /// `run` returns before the instruction at this linear address, if it reaches it by a branch; not canonical where there is none.
+  public var stopAddress: UInt64 = Self.noStopAddress
+  /// Offset in its page at which blocks end, so that the stop address begins one; 4096 for nowhere.
+  public var stopOffset: UInt64 = 4096
+  public static var noStopAddress: UInt64 { 0x8000_0000_0000_0001 }
 
   // — statistics
   public var tlbMisses: UInt64 = 0

@@ -45,10 +45,21 @@ extension CPU {
     if s.pointee.cpl > 3 || s.pointee.x87.top > 7 || s.pointee.mxcsr & 0xFFFF_0000 != 0 {
       throw StateError("the saved processor state is not possible")
     }
+    deriveState()
+    s.pointee.exitRequest = 0
+  }
+
+  /// Derives all that depends on control registers, flags and segment registers, after somebody wrote them directly.
+  ///
+  /// - Parameter loadingPDPTEs: as a load of CR3 does with PAE paging; entries that would raise #GP are left alone.
+  public func deriveState(loadingPDPTEs: Bool = false) {
+    if loadingPDPTEs, s.pointee.cr0 & CR0.PG != 0, s.pointee.cr4 & CR4.PAE != 0, s.pointee.efer & EFER.LMA == 0 {
+      try? loadPDPTEs(cr3: s.pointee.cr3)
+    }
+    updateVectorsEnabled()
     updateMode()
     modeChanged()
     flushTLB(keepGlobal: false)
-    s.pointee.exitRequest = 0
   }
 
   private func transfer<V: FieldVisitor>(_ v: inout V) throws(StateError) {

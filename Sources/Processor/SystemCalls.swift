@@ -25,6 +25,8 @@ extension CPU {
   /// SYSCALL, in 64-bit mode only, as on Intel's processors.
   func SYSCALL(_ i: borrowing Instruction) throws(Fault) {
     if !is64Bit || s.pointee.efer & EFER.SCE == 0 { throw .undefined }
+    if observes(.events), !mayCallSystem(i) { return }
+    let from = linearRIP
     s.pointee.rcx = s.pointee.nextRIP
     let flags = rflags()
     s.pointee.r11 = flags & ~RFLAGS.RF
@@ -37,6 +39,7 @@ extension CPU {
     s.pointee.cpl = 0
     s.pointee.nextRIP = s.pointee.lstar
     updateMode()
+    if observes(.events) { reportBranch(.systemCall, from: from, rip: s.pointee.nextRIP) }
   }
 
   func SYSRET(_ i: borrowing Instruction) throws(Fault) {
@@ -61,6 +64,8 @@ extension CPU {
   func SYSENTER(_ i: borrowing Instruction) throws(Fault) {
     let selector = UInt16(truncatingIfNeeded: s.pointee.sysenterCS) & 0xFFFC
     if isReal || selector == 0 { throw .generalProtection() }
+    if observes(.events), !mayCallSystem(i) { return }
+    let from = linearRIP
     let long = s.pointee.longMode
     s.pointee.systemFlags &= ~(RFLAGS.VM | RFLAGS.IF | RFLAGS.RF)
     loadFlat(.cs, selector, long ? Flat.code64 : Flat.code32)
@@ -69,6 +74,7 @@ extension CPU {
     s.pointee.rsp = long ? s.pointee.sysenterESP : s.pointee.sysenterESP & 0xFFFF_FFFF
     s.pointee.nextRIP = long ? s.pointee.sysenterEIP : s.pointee.sysenterEIP & 0xFFFF_FFFF
     updateMode()
+    if observes(.events) { reportBranch(.systemCall, from: from, rip: s.pointee.nextRIP) }
   }
 
   func SYSEXIT(_ i: borrowing Instruction) throws(Fault) {
