@@ -65,25 +65,32 @@ enum BlockLookup {
   }
 
   private static func make(_ cpu: CPU) throws(Fault) -> OperationPointer? {
-    let s = cpu.s
     if !isWithinLimit(cpu) { throw .generalProtection() }
+    cpu.codeCache.reserve(room)
+    guard let page = try page(cpu) else { return nil }
+    let linear = Fetch.linear(cpu, cpu.s.pointee.rip)
+    cpu.s.pointee.codeBias = (linear & ~0xFFF) &- base(cpu)
+    if let op = page.pointee.find(linear & 0xFFF) { return op }
+    let word = cpu.pageWord(page.pointee.physicalPage &<< 12)
+    guard let host = UnsafeRawPointer(bitPattern: word & ~PhysicalMemory.PageBits.mask) else { return nil }
+    return BlockBuilder(cpu, page, host: host).build(at: linear & 0xFFF)
+  }
+
+  /// Translates RIP and enters its page into the code TLB; nil where there is no memory.
+  static func page(_ cpu: CPU) throws(Fault) -> UnsafeMutablePointer<CodePage>? {
+    let s = cpu.s
     let linear = Fetch.linear(cpu, s.pointee.rip)
     let translation = try Fetch.translate(cpu, linear)
     let physical = translation.physical
     let word = cpu.pageWord(physical)
     if word & PhysicalMemory.PageBits.readable == 0 { return nil }
-    let cache = cpu.codeCache
-    cache.reserve(room)
-    let page = cache.makePage(physical &>> 12, key: cpu.codeKey)
+    let page = cpu.codeCache.makePage(physical &>> 12, key: cpu.codeKey)
     let entry = s.pointee.codeTLB + CodeTLB.index(linear)
     entry.pointee.tag = (linear & ~0xFFF) | UInt64(s.pointee.modeKey)
     entry.pointee.page = page
     entry.pointee.stamp = s.pointee.translationStamp
     cpu.noteCodePage(linear, global: translation.global)
-    s.pointee.codeBias = (linear & ~0xFFF) &- base(cpu)
-    if let op = page.pointee.find(linear & 0xFFF) { return op }
-    guard let host = UnsafeRawPointer(bitPattern: word & ~PhysicalMemory.PageBits.mask) else { return nil }
-    return BlockBuilder(cpu, page, host: host).build(at: linear & 0xFFF)
+    return page
   }
 
   /// Makes stores to the second page of an instruction that crosses noticeable.

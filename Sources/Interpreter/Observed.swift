@@ -14,13 +14,14 @@ extension VirtualCPU {
     let end = s.pointee.retired &+ instructions
     // A run that begins at the stop address leaves it.
     var mayStop = false
+    let cache = instructionCache
     while true {
       if let reason = takeEvents() { return reason }
       if s.pointee.retired >= end { return .budgetUsed }
       if debugTrapIsDue { continue }
       if mayStop, cpu.linearRIP == s.pointee.stopAddress { return .stopRequested }
       mayStop = true
-      Step.one(cpu, observer)
+      Step.one(cpu, observer, cache)
     }
   }
 
@@ -45,7 +46,7 @@ extension VirtualCPU {
 
 extension Step {
   /// The same as `one`, reported. A hook that puts the processor elsewhere begins another instruction.
-  static func one(_ cpu: CPU, _ observer: any ExecutionObserver) { perform(cpu, observer) }
+  static func one(_ cpu: CPU, _ observer: any ExecutionObserver, _ cache: InstructionCache) { perform(cpu, observer, cache) }
 
   /// Reports an instruction that was decoded. False if the observer stopped the run or led it elsewhere.
   @inline(never)

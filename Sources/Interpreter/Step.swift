@@ -5,10 +5,10 @@ import X86Decoder
 /// Executing exactly one instruction by its generic function, with everything that can happen around it.
 enum Step {
   /// One instruction (of a REP: one iteration), or the delivery of the fault it raises.
-  static func one(_ cpu: CPU) { perform(cpu, nil) }
+  static func one(_ cpu: CPU) { perform(cpu, nil, nil) }
 
   @inline(__always)
-  static func perform(_ cpu: CPU, _ observer: (any ExecutionObserver)?) {
+  static func perform(_ cpu: CPU, _ observer: (any ExecutionObserver)?, _ cache: InstructionCache?) {
     let s = cpu.s
     // RF lasts for one instruction; TF counts as it stood before the instruction.
     let resume = s.pointee.systemFlags & RFLAGS.RF != 0
@@ -17,7 +17,7 @@ enum Step {
     if s.pointee.dr7 & 0xFF != 0, cpu.checkCodeBreakpoint() { return }
     var singleStep = false
     do {
-      let instruction = try Fetch.instruction(cpu)
+      let instruction = if let cache { try cache.instruction(cpu) } else { try Fetch.instruction(cpu) }
       // Nothing is mapped where the instruction lies, and the owner wants to know first.
       if s.pointee.exitRequest & ExitRequest.observer != 0 { return }
       let linear = observer == nil ? 0 : cpu.linearRIP

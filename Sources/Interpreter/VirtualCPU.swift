@@ -21,6 +21,8 @@ public final class VirtualCPU {
   public let cpu: CPU
   public let index: Int
   private let environment: ProcessorEnvironment
+  /// Made for the first run that reports instructions.
+  lazy var instructionCache = InstructionCache()
 
   /// Debug builds do not turn handler calls into jumps: the stack grows with every operation, so a run goes in small portions.
   #if DEBUG
