@@ -74,31 +74,46 @@ extension Width {
 /// Slow paths of memory handlers. `missAddress` holds the linear address. They fill the TLB and dispatch the same operation again,
 /// or execute the instruction outside the chain when the fast path can never do it: a fault, a device, a
 /// page crossing, a watched page, a store over decoded code.
+///
+/// The optimiser merges the four into one function with a parameter for what differs. That must be one thing: with two the last would be passed on
+/// the host's stack, the calls would not be jumps, and the stack would grow with every miss until the chain is left.
 enum Miss {
+  private enum Kind { case read, write, push, pop }
+
   @inline(never)
   static func read(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
-    if fill(cpu, .read) { return handler(of: op)(cpu, op, n, fr, fa) }
+    if fill(cpu, kind: .read) { return handler(of: op)(cpu, op, n, fr, fa) }
     return Outside.retry(cpu, op, n, fr, fa)
   }
 
   @inline(never)
   static func write(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
-    if fill(cpu, .write) { return handler(of: op)(cpu, op, n, fr, fa) }
+    if fill(cpu, kind: .write) { return handler(of: op)(cpu, op, n, fr, fa) }
     return Outside.retry(cpu, op, n, fr, fa)
   }
 
   /// A push.
   @inline(never)
   static func stack(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
-    if fillStack(cpu, .write) { return handler(of: op)(cpu, op, n, fr, fa) }
+    if fill(cpu, kind: .push) { return handler(of: op)(cpu, op, n, fr, fa) }
     return Outside.retry(cpu, op, n, fr, fa)
   }
 
   /// A pop: it may use the entry of a page that can be written, but not make the page dirty.
   @inline(never)
   static func stackRead(_ cpu: CPU, _ op: OperationPointer, _ n: Int, _ fr: UInt64, _ fa: UInt64) {
-    if fillStack(cpu, .read) { return handler(of: op)(cpu, op, n, fr, fa) }
+    if fill(cpu, kind: .pop) { return handler(of: op)(cpu, op, n, fr, fa) }
     return Outside.retry(cpu, op, n, fr, fa)
+  }
+
+  @inline(never)
+  private static func fill(_ cpu: CPU, kind: Kind) -> Bool {
+    switch kind {
+    case .read: return fill(cpu, .read)
+    case .write: return fill(cpu, .write)
+    case .push: return fillStack(cpu, .write)
+    case .pop: return fillStack(cpu, .read)
+    }
   }
 
   /// True if the access is worth another try on the fast path.

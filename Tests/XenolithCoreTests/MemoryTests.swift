@@ -135,6 +135,23 @@ struct MemoryTests {
     #expect(try core.read(at: 0x9000, count: 5) == [0x44, 0x55, 0x66, 0x77, 0x88])
   }
 
+  /// Accesses that miss the TLB each time, and accesses that hooks see, cost no stack of the host's while decoded blocks run on.
+  @Test(arguments: [false, true])
+  func missesDoNotPileUp(withHook: Bool) throws {
+    // mov eax, [rdi]; mov [rdi + 1000000h], eax; push [rdi]; pop [rdi]; dec ecx; jnz; hlt
+    let core = try makeCore([
+      0x8B, 0x07, 0x89, 0x87, 0, 0, 0, 1, 0xFF, 0x37, 0x8F, 0x07, 0xFF, 0xC9, 0x75, 0xF0, 0xF4,
+    ])
+    try core.mapMemory(at: 0x10_0000, size: 33 << 20)
+    core[.rdi] = 0x10_0000
+    core[.rsp] = 0x210_0008
+    core[.ecx] = 300_000
+    var accesses = 0
+    if withHook { core.onMemory { _, _ in accesses += 1 } }
+    #expect(core.run() == .halt)
+    #expect(core.retired == 1_800_001 && accesses == (withHook ? 1_800_000 : 0))
+  }
+
   /// Wide operands come in parts of eight bytes, in ascending order.
   @Test func wideAccesses() throws {
     let core = try makeCore([0xC5, 0xFD, 0x6F, 0x07, 0x0F, 0x11, 0x47, 0x20, 0xF4])  // vmovdqa ymm0, [rdi]; movups [rdi+20h], xmm0
