@@ -23,6 +23,15 @@ public struct MemoryAccess: Equatable, Sendable {
     case read, write
     /// The processor's own: descriptor tables, task-state segments, frames of interrupts and far calls.
     case systemRead, systemWrite
+
+    var bit: UInt8 {
+      switch self {
+      case .read: 1
+      case .write: 2
+      case .systemRead: 4
+      case .systemWrite: 8
+      }
+    }
   }
 
   public let kind: Kind
@@ -107,8 +116,10 @@ extension Core {
   public func onMemory(
     _ kinds: Set<MemoryAccess.Kind> = [.read, .write], in range: ClosedRange<UInt64>? = nil, _ hook: @escaping MemoryHook
   ) -> HookID {
-    let filtered: MemoryHook = { core, access in
-      if kinds.contains(access.kind) { hook(core, access) }
+    var wanted: UInt8 = 0
+    for kind in kinds { wanted |= kind.bit }
+    let filtered: MemoryHook = { [wanted] core, access in
+      if wanted & access.kind.bit != 0 { hook(core, access) }
     }
     return watcher.add(\.memory, range, filtered)
   }

@@ -35,17 +35,17 @@ struct SpeedTests {
   }
 
   @Test func figures() throws {
-    let count: UInt64 = 20_000_000
-    let plain = try measure(count * 20) { _ in }
+    let count: UInt64 = 5_000_000
+    let plain = try measure(count * 80) { _ in }
     let reference = try measure(count) { _ in }
     var events: UInt64 = 0
     let cases: [(String, UInt64, (Core) -> Void)] = [
-      ("no hooks, exits none", count * 20, { $0.exits = .none }),
+      ("no hooks, exits none", count * 80, { $0.exits = .none }),
       ("instruction hook", count, { $0.onInstruction { _, _ in events &+= 1 } }),
       ("instruction hook, elsewhere", count, { $0.onInstruction(in: 0...1) { _, _ in } }),
       ("branch hook", count, { $0.onBranch { _, _ in } }),
       ("memory hook", count, { $0.onMemory { _, _ in } }),
-      ("exception hook", count * 20, { $0.onException { _, _ in .proceed } }),
+      ("exception hook", count * 80, { $0.onException { _, _ in .proceed } }),
     ]
     print("no hooks: \(Int(plain.speed / 1e6)) million instructions a second")
     for (name, n, prepare) in cases {
