@@ -44,16 +44,13 @@ extension InterchangeFormat {
   }
 
   @inline(__always) static func converted(_ value: Int64, _ environment: inout FloatEnvironment) -> Self {
-    converted(negative: value < 0, magnitude: value.magnitude, &environment)
-  }
-
-  @inline(__always) static func converted(negative: Bool, magnitude: UInt64, _ environment: inout FloatEnvironment) -> Self {
+    let magnitude = value.magnitude
     if magnitude == 0 {
       environment.roundedUp = false
       return zero(negative: false)
     }
     let shift = magnitude.leadingZeroBitCount
-    return rounded(negative, bias &+ 63 &- shift, magnitude &<< UInt64(truncatingIfNeeded: shift), &environment)
+    return rounded(value < 0, bias &+ 63 &- shift, magnitude &<< UInt64(truncatingIfNeeded: shift), &environment)
   }
 
   /// Rounds to a signed integer of -maximum − 1 … maximum; the integer indefinite -maximum − 1 with IE for anything else.
@@ -73,24 +70,6 @@ extension InterchangeFormat {
     }
     environment.raise(.invalid)
     return Int64(truncatingIfNeeded: ~maximum)
-  }
-
-  /// Rounds to an unsigned integer of 0 … maximum; maximum with IE for anything else.
-  @inline(__always) func unsignedInteger(maximum: UInt64, _ mode: RoundingMode, _ environment: inout FloatEnvironment) -> UInt64 {
-    environment.roundedUp = false
-    let a = flushed(environment)
-    if a.isZero { return 0 }
-    if a.biasedExponent <= Self.bias &+ 63 {
-      let x = a.unpacked
-      let (magnitude, up, inexact) = roundedInteger(x.negative, x.exponent &- Self.bias, x.significand, mode)
-      if magnitude == 0 || (!x.negative && magnitude <= maximum) {
-        if inexact { environment.raise(.inexact) }
-        environment.roundedUp = up
-        return magnitude
-      }
-    }
-    environment.raise(.invalid)
-    return maximum
   }
 
   /// Moves a NaN's sign and the high bits of its payload over, quiet.
@@ -124,12 +103,6 @@ extension Binary32 {
   public static func from(_ value: Int32, _ environment: inout FloatEnvironment) -> Self { converted(Int64(value), &environment) }
   /// CVTSI2SS with a 64-bit source.
   public static func from(_ value: Int64, _ environment: inout FloatEnvironment) -> Self { converted(value, &environment) }
-  /// VCVTUSI2SS.
-  public static func from(_ value: UInt32, _ environment: inout FloatEnvironment) -> Self { converted(Int64(value), &environment) }
-  /// VCVTUSI2SS with a 64-bit source.
-  public static func from(_ value: UInt64, _ environment: inout FloatEnvironment) -> Self {
-    converted(negative: false, magnitude: value, &environment)
-  }
 
   /// CVTSS2SI, or CVTTSS2SI if `truncate`; 0x80000000 and IE if the value does not fit.
   public func toInt32(truncate: Bool = false, _ environment: inout FloatEnvironment) -> Int32 {
@@ -138,14 +111,6 @@ extension Binary32 {
   /// CVTSS2SI or CVTTSS2SI to 64 bits; 0x8000000000000000 and IE if the value does not fit.
   public func toInt64(truncate: Bool = false, _ environment: inout FloatEnvironment) -> Int64 {
     signedInteger(maximum: 0x7FFF_FFFF_FFFF_FFFF, truncate ? .towardZero : environment.rounding, &environment)
-  }
-  /// VCVTSS2USI or VCVTTSS2USI; all ones and IE if the value does not fit.
-  public func toUInt32(truncate: Bool = false, _ environment: inout FloatEnvironment) -> UInt32 {
-    UInt32(truncatingIfNeeded: unsignedInteger(maximum: 0xFFFF_FFFF, truncate ? .towardZero : environment.rounding, &environment))
-  }
-  /// VCVTSS2USI or VCVTTSS2USI to 64 bits; all ones and IE if the value does not fit.
-  public func toUInt64(truncate: Bool = false, _ environment: inout FloatEnvironment) -> UInt64 {
-    unsignedInteger(maximum: 0xFFFF_FFFF_FFFF_FFFF, truncate ? .towardZero : environment.rounding, &environment)
   }
 
   /// CVTSD2SS.
@@ -172,12 +137,6 @@ extension Binary64 {
   public static func from(_ value: Int32, _ environment: inout FloatEnvironment) -> Self { converted(Int64(value), &environment) }
   /// CVTSI2SD with a 64-bit source.
   public static func from(_ value: Int64, _ environment: inout FloatEnvironment) -> Self { converted(value, &environment) }
-  /// VCVTUSI2SD.
-  public static func from(_ value: UInt32, _ environment: inout FloatEnvironment) -> Self { converted(Int64(value), &environment) }
-  /// VCVTUSI2SD with a 64-bit source.
-  public static func from(_ value: UInt64, _ environment: inout FloatEnvironment) -> Self {
-    converted(negative: false, magnitude: value, &environment)
-  }
 
   /// CVTSD2SI, or CVTTSD2SI if `truncate`; 0x80000000 and IE if the value does not fit.
   public func toInt32(truncate: Bool = false, _ environment: inout FloatEnvironment) -> Int32 {
@@ -186,14 +145,6 @@ extension Binary64 {
   /// CVTSD2SI or CVTTSD2SI to 64 bits; 0x8000000000000000 and IE if the value does not fit.
   public func toInt64(truncate: Bool = false, _ environment: inout FloatEnvironment) -> Int64 {
     signedInteger(maximum: 0x7FFF_FFFF_FFFF_FFFF, truncate ? .towardZero : environment.rounding, &environment)
-  }
-  /// VCVTSD2USI or VCVTTSD2USI; all ones and IE if the value does not fit.
-  public func toUInt32(truncate: Bool = false, _ environment: inout FloatEnvironment) -> UInt32 {
-    UInt32(truncatingIfNeeded: unsignedInteger(maximum: 0xFFFF_FFFF, truncate ? .towardZero : environment.rounding, &environment))
-  }
-  /// VCVTSD2USI or VCVTTSD2USI to 64 bits; all ones and IE if the value does not fit.
-  public func toUInt64(truncate: Bool = false, _ environment: inout FloatEnvironment) -> UInt64 {
-    unsignedInteger(maximum: 0xFFFF_FFFF_FFFF_FFFF, truncate ? .towardZero : environment.rounding, &environment)
   }
 
   /// CVTSS2SD.

@@ -98,17 +98,6 @@ import Testing
     #expect(e.flags == .invalid)
   }
 
-  @Test func unsignedConversions() {
-    var e = FloatEnvironment()
-    #expect(Binary64(bits: 0x43EF_FFFF_FFFF_FFFF).toUInt64(&e) == 0xFFFF_FFFF_FFFF_F800)
-    #expect(Binary64(bits: (-0.25).bitPattern).toUInt32(&e) == 0)
-    #expect(e.flags == .inexact)
-    #expect(Binary64(bits: (-1.0).bitPattern).toUInt32(&e) == 0xFFFF_FFFF)
-    #expect(e.flags == [.inexact, .invalid])
-    #expect(Binary32.from(UInt64.max, &e).bits == 0x5F80_0000)
-    #expect(Binary64.from(UInt32.max, &e).bits == 4294967295.0.bitPattern)
-  }
-
   @Test func environmentsFromControlWords() {
     let sse = FloatEnvironment(mxcsr: 0xFFC5)
     #expect(sse.rounding == .towardZero && sse.flushToZero && sse.denormalsAreZero && sse.masks == .all && sse.flags == [.invalid, .divideByZero])
