@@ -53,7 +53,7 @@ public final class Core {
   var cpu: CPU { virtual.cpu }
 
   /// Set by whoever ends the run, with the reason.
-  var pendingExit: Exit?
+  @exclusivity(unchecked) var pendingExit: Exit?
   private(set) var isRunning = false
 
   /// - Parameters:

@@ -20,20 +20,21 @@ struct HookList<Hook> {
   mutating func remove(_ id: HookID) { entries.removeAll { $0.id == id } }
 }
 
-/// Turns what the processor reports into calls of hooks and reasons to exit.
+/// Turns what the processor reports into calls of hooks and reasons to exit. Accesses to its properties are not checked for exclusivity: they are made
+/// for every instruction, and hook lists are copied before they are walked.
 final class Watcher: ExecutionObserver {
   unowned(unsafe) var core: Core!
   private var lastID = 0
-  var before = HookList<InstructionHook>()
-  var after = HookList<InstructionHook>()
-  var memory = HookList<MemoryHook>()
-  var branches = HookList<BranchHook>()
-  var exceptions = HookList<ExceptionHook>()
+  @exclusivity(unchecked) var before = HookList<InstructionHook>()
+  @exclusivity(unchecked) var after = HookList<InstructionHook>()
+  @exclusivity(unchecked) var memory = HookList<MemoryHook>()
+  @exclusivity(unchecked) var branches = HookList<BranchHook>()
+  @exclusivity(unchecked) var exceptions = HookList<ExceptionHook>()
 
   /// The owner delivers one itself.
-  var ignoreEvents = false
+  @exclusivity(unchecked) var ignoreEvents = false
   /// Whether the loop that reports instructions is needed.
-  private(set) var seesInstructions = false
+  @exclusivity(unchecked) private(set) var seesInstructions = false
 
   func add<Hook>(_ list: ReferenceWritableKeyPath<Watcher, HookList<Hook>>, _ range: ClosedRange<UInt64>?, _ hook: Hook) -> HookID {
     lastID += 1
