@@ -100,7 +100,7 @@ public final class Core {
     let begin = virtual.retired
     let end = begin &+ min(count, .max &- begin)
     virtual.stopAddress = until
-    if let until, cpu.linearRIP == until, !watcher.seesInstructions, let exit = leave(until, end) { return exit }
+    if let until, cpu.linearRIP == until, let exit = leave(until, end) { return exit }
     while true {
       let left = end &- virtual.retired
       let reason = watcher.seesInstructions ? virtual.runObserved(instructions: left, by: watcher) : virtual.run(instructions: left)
@@ -111,7 +111,7 @@ public final class Core {
       case .budgetUsed: return until == cpu.linearRIP && end != begin ? .address : .count
       case .stopRequested:
         if until == cpu.linearRIP { return .address }
-        // A hook was added or removed: which loop runs may have changed.
+        // Otherwise a hook was added or removed: another loop may be the right one now.
       }
     }
   }
@@ -119,12 +119,13 @@ public final class Core {
   /// Executes the instruction at the address where the run is to end; all iterations of a REP.
   private func leave(_ address: UInt64, _ end: UInt64) -> Exit? {
     let repeats = isRepeated(at: address)
+    var reason: StopReason
     repeat {
       if virtual.retired >= end { return nil }
-      let reason = virtual.runBySteps(instructions: 1)
+      reason = watcher.seesInstructions ? virtual.runObserved(instructions: 1, by: watcher) : virtual.runBySteps(instructions: 1)
       if let exit = pendingExit { return exit }
       if reason == .halted || reason == .shutdown { return nil }
-    } while repeats && cpu.linearRIP == address
+    } while (repeats || reason == .stopRequested) && cpu.linearRIP == address
     return cpu.linearRIP == address ? .address : nil
   }
 
@@ -144,9 +145,9 @@ public final class Core {
     virtual.stopObserved()
   }
 
-  /// Lets a run under way choose its loop anew.
+  /// Lets a run under way choose its loop anew, behind the instruction at hand.
   func reconsider() {
-    if isRunning { virtual.stopObserved() }
+    if isRunning { virtual.requestStop() }
   }
 
   /// Instructions (REP: iterations; deliveries of exceptions) retired since the core was made, or restored from a snapshot.

@@ -92,7 +92,7 @@ public typealias ExceptionHook = (_ core: Core, _ event: ExceptionEvent) -> Exce
 /// Hooks: functions of yours that are called while the core runs. <doc:WhatIsCalledWhen> says what is called when.
 ///
 /// `in:` restricts a hook to linear addresses: of the instruction, of any byte accessed, of the branch's origin. Hooks of a kind are called in the
-/// order in which they were added. They may be added and removed at any time, also by hooks; that takes effect with the next instruction.
+/// order in which they were added. They may be added and removed at any time, also by hooks; at the latest the next instruction is under the new ones.
 extension Core {
   /// Before each instruction, when it has been fetched and decoded.
   @discardableResult

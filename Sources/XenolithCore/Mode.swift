@@ -19,8 +19,8 @@ extension Core {
   /// Puts the processor into a mode: reset, then control registers and segments as an operating system sets them, FPU, SSE and AVX usable as far as
   /// the model has them. General registers are 0, RSP too: give the program a stack if it needs one.
   ///
-  /// There are no descriptor tables (GDTR and IDTR have the limit 0, but for the 3FFH of IDTR in real-address mode): loading a segment register in protected mode raises #GP
-  /// until you set ``gdtr``, and exceptions need an IDT where they do not end the run.
+  /// There are no descriptor tables (the limits of GDTR and IDTR are 0, but for IDTR's 3FFH in real-address mode): loading a segment register in
+  /// protected mode raises #GP until you set ``gdtr``, and exceptions need an IDT where they do not end the run.
   ///
   /// - Parameters:
   ///   - mode: the mode to begin in; the guest may leave it.

@@ -56,8 +56,10 @@ struct ExitTests {
   }
 
   /// A run that begins at its end, at a repeated instruction: all of it is left.
-  @Test func addressOfARepetition() throws {
+  @Test(arguments: [false, true])
+  func addressOfARepetition(withInstructionHook: Bool) throws {
     let core = try makeCore([0xF3, 0xAA, 0xEB, 0xFC])  // rep stosb; jmp back
+    if withInstructionHook { core.onInstruction { _, _ in } }
     core[.rcx] = 5
     core[.rdi] = dataBase
     #expect(core.run(count: 100, until: codeBase) == .address)

@@ -155,6 +155,30 @@ struct HookEffectTests {
     #expect(core.retired == 4)
   }
 
+  /// A hook that a before hook adds or removes: nothing is called twice, and nothing is left out.
+  @Test func hooksChangedBeforeAnInstruction() throws {
+    let core = try makeCore([0x90, 0x90, 0x90, 0xF4])
+    var before: [UInt64] = [], after: [UInt64] = []
+    var own: HookID?
+    own = core.onInstruction { core, event in
+      before.append(event.address - codeBase)
+      if event.address == codeBase { core.afterInstruction { _, event in after.append(event.address - codeBase) } }
+      if event.address == codeBase + 2, let own { core.remove(own) }
+    }
+    #expect(core.run() == .halt)
+    #expect(before == [0, 1, 2] && after == [0, 1, 2, 3] && core.retired == 4)
+    // The last hook removes itself: the run goes on without any.
+    let other = try makeCore([0x90, 0x90, 0xF4])
+    var calls = 0
+    var last: HookID?
+    last = other.onInstruction { core, _ in
+      calls += 1
+      if let last { core.remove(last) }
+    }
+    #expect(other.run(until: codeBase + 2) == .address)
+    #expect(calls == 1 && other.retired == 2)
+  }
+
   /// A stop of a run that has not begun does nothing.
   @Test func stopOutsideARun() throws {
     let core = try makeCore([0x90, 0xF4])
