@@ -13,6 +13,7 @@
 suite_main:
 	pusha
 #include "exceptions-common.inc"
+#include "exceptions-transfers.inc"
 
 	// Instructions that are not there in 64-bit mode.
 	CASE "de-aam-zero"
@@ -123,21 +124,60 @@ suite_main:
 	EQUAL "ip", %ecx, 0
 	DEFAULT_GATE 0x43
 
-	// With a change of privilege the new stack comes from the TSS; its faults are #TS with the stack's selector
-	// (SDM vol. 2A, INT n, INTER-PRIVILEGE-LEVEL-INTERRUPT).
+	// With a change of privilege the new stack comes from the TSS; its faults are #TS or #SS with the stack's selector, and EXT if an
+	// exception was to be delivered (SDM vol. 2A, INT n, INTER-PRIVILEGE-LEVEL-INTERRUPT). The handler is in ring 1, those faults' own in
+	// ring 0, where the stack is good.
+#define CODE_1 0xC0
+#define DATA_1 0xC8
+#define ABSENT_1 0xD0
+#define READ_ONLY_1 0xD8
+#define SMALL_1 0xE0
+	SEGMENT CODE_1, 0, 0xFFFFF, PRESENT | DPL(1) | CODE_RX | GRANULAR | BIG
+	SEGMENT DATA_1, 0, 0xFFFFF, PRESENT | DPL(1) | DATA_RW | GRANULAR | BIG
+	SEGMENT ABSENT_1, 0, 0xFFFFF, DPL(1) | DATA_RW | GRANULAR | BIG
+	SEGMENT READ_ONLY_1, 0, 0xFFFFF, PRESENT | DPL(1) | DATA_RO | GRANULAR | BIG
+	SEGMENT SMALL_1, area, 0xFF, PRESENT | DPL(1) | DATA_RW | BIG
+	movl $area + 0x200, tss + 12
 	.macro INNER_STACK name, ss, vector, error
-	CASE "\name"
-	movl $(\ss), tss + 8
-	SEGMENT SCRATCH, 0, 0xFFFFF, DATA_RW | GRANULAR | BIG             // not present
-	SEGMENT SCRATCH+8, 0, 0xFFFFF, PRESENT | DATA_RO | GRANULAR | BIG
-	SEGMENT SCRATCH+16, user_stack_top-0x1000, 0xF, PRESENT | DATA_RW | BIG
+	CASE "int-\name"
+	GATE 0x43, CODE_1, 8f, PRESENT | DPL(3) | TYPE_INT32
+	movl $(\ss), tss + 16
+	TO_USER
+9:	int $0x43
+8:	nop
+	FAULTS \vector, \error
+	CASE "exception-\name"
+	GATE UD, CODE_1, 8f, PRESENT | TYPE_INT32
 	TO_USER
 9:	ud2
-	FAULTS \vector, \error
-	movl $DATA, tss + 8
+8:	nop
+	FAULTS \vector, \error+1
+	DEFAULT_GATE UD
 	.endm
-	// The handlers of #TS, #SS and #GP would need the same stack: they are task gates to a task that goes back to the case.
-	INNER_STACK "inner-stack-good", DATA, UD, NO_ERROR
+	INNER_STACK "inner-stack-null", 0, TS, 0
+	INNER_STACK "inner-stack-beyond-gdt", 0xFF9, TS, 0xFF8
+	INNER_STACK "inner-stack-rpl", DATA_1, TS, DATA_1
+	INNER_STACK "inner-stack-dpl", DATA+1, TS, DATA
+	INNER_STACK "inner-stack-read-only", READ_ONLY_1+1, TS, READ_ONLY_1
+	INNER_STACK "inner-stack-code", CODE_1+1, TS, CODE_1
+	INNER_STACK "inner-stack-not-present", ABSENT_1+1, SS, ABSENT_1
+	INNER_STACK "inner-stack-too-small", SMALL_1+1, SS, SMALL_1
+	CASE "inner-stack-good"
+	GATE 0x43, CODE_1, 8f, PRESENT | DPL(3) | TYPE_INT32
+	movl $DATA_1+1, tss + 16
+	jmp 1f
+8:	mov %esp, %ebx
+	mov %cs, %ecx
+	mov %ss, %edx
+	TO_KERNEL
+	jmp 2f
+1:	TO_USER
+	int $0x43
+2:	RUNS
+	EQUAL "esp", %ebx, area+0x200-20
+	EQUAL "cs", %ecx, CODE_1+1
+	EQUAL "ss", %edx, DATA_1+1
+	DEFAULT_GATE 0x43
 
 	CASE "conforming-handler-keeps-stack"
 	SEGMENT SCRATCH, 0, 0xFFFFF, PRESENT | CODE_CONFORM | GRANULAR | BIG

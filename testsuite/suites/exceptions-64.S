@@ -18,6 +18,7 @@ suite_main:
 	push %r14
 	push %r15
 #include "exceptions-common.inc"
+#include "exceptions-transfers.inc"
 
 	// Instructions that 64-bit mode has not (SDM vol. 2: "Invalid in 64-bit mode").
 	FAULT "ud-push-es", UD, NO_ERROR, .byte 0x06
@@ -428,35 +429,6 @@ suite_main:
 	EQUAL "rcx", %rcx, 2
 	EQUAL "rdi", %rdi, 0x40000000
 	EQUAL "rsi", %rsi, area+4
-	CASE "pf-then-pf-is-df"
-	GATE PF, CODE64, 0, PRESENT | TYPE_INT32 | 0x700
-	mov $0x40001000, %eax
-	mov %rax, tss + 84
-	mov 0x40000000, %eax
-	FAULTS DF, 0, ANYWHERE
-	CASE "gp-then-pf-is-serial"           // a page fault behind a contributory exception is handled as such
-	GATE GP, CODE64, 0, PRESENT | TYPE_INT32 | 0x700
-	DEFAULT_GATE PF
-	mov $0xFF8, %eax
-9:	mov %eax, %es
-	FAULTS PF, 2
-	EVENT "cr2", 0, EVENT_CR2, 0x40000FF8
-	DEFAULT_GATE GP
-	CASE "pf-then-gp-is-df"
-	GATE PF, CODE64, 0, PRESENT
-	mov 0x40000000, %eax
-	FAULTS DF, 0, ANYWHERE
-	DEFAULT_GATE PF
-	CASE "int-n-then-pf"
-	GATE 0x43, CODE64, 0, PRESENT | TYPE_INT32 | 0x700
-9:	int $0x43
-	FAULTS PF, 2
-	DEFAULT_GATE 0x43
-	CASE "ud-then-pf"
-	GATE UD, CODE64, 0, PRESENT | TYPE_INT32 | 0x700
-9:	ud2
-	FAULTS PF, 2
-	DEFAULT_GATE UD
 	movq $ist_top, tss + 84
 
 #include "exceptions-last.inc"

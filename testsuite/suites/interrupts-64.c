@@ -20,6 +20,10 @@ static word vector_of(const word *frame) { return frame[15]; }
 // Notes what the APIC says, then ends the interrupt.
 static word end_interrupt(word *frame) {
 	word vector = vector_of(frame);
+	if (vector == SPURIOUS) {                // §12.9: may come where a priority rose, and counts for nothing
+		event_count--;
+		return 1;
+	}
 	depth++;
 	if (depth > deepest)
 		deepest = depth;
@@ -31,7 +35,7 @@ static word end_interrupt(word *frame) {
 		in_handler = 0;
 		body();
 	}
-	if (vector >= 0x20 && vector != SPURIOUS)
+	if (vector >= 0x20)
 		apic_write(EOI, 0);
 	depth--;
 	return 1;

@@ -6,6 +6,8 @@ enum { ALIAS = 0x40000000, TARGET = 0x80C03000 };
 
 static uint32_t root[1024] __attribute__((aligned(4096)));
 static uint32_t table[1024] __attribute__((aligned(4096)));
+static uint32_t low[1024] __attribute__((aligned(4096)));
+static uint32_t low_user[1024] __attribute__((aligned(4096)));
 static uint64_t pointers[4] __attribute__((aligned(32)));
 static uint64_t directories[4][512] __attribute__((aligned(4096)));
 static uint64_t table_pae[512] __attribute__((aligned(4096)));
@@ -149,6 +151,31 @@ static void global_case(const char *name) {
 	set_all(P | W | U);
 }
 
+// Without CR4.PSE the bit PS of a PDE is ignored (§5.3); the program itself is mapped by 4 KiB pages meanwhile.
+static void page_size_case(const char *name) {
+	case_begin(name);
+	for (uint32_t n = 0; n < 1024; n++) {
+		low[n] = n << 12 | P | W;
+		low_user[n] = n << 12 | P | W | U;
+	}
+	uint32_t old = root[0], old_user = root[ALIAS >> 22];
+	root[0] = (word)low | P | W;
+	root[ALIAS >> 22] = (word)low_user | P | W | U;
+	set_cr3(cr3());
+	bits_cr4(CR4_PSE, 0);
+	for (word access = READ; access <= FETCH; access++)
+		for (word user = 0; user < 2; user++) {
+			set_all(P | W | U);
+			set_entry(1, P | W | U | LARGE);
+			check_access(access, user);
+		}
+	bits_cr4(CR4_PSE, 1);
+	root[0] = old;
+	root[ALIAS >> 22] = old_user;
+	set_cr3(cr3());
+	set_all(P | W | U);
+}
+
 static void two_level(void) {
 	start_two_level();
 	rights_cases(names_32);
@@ -161,11 +188,11 @@ static void two_level(void) {
 	static const char *const names[4] = {"two-level-smep-smap-off", "two-level-smep", "two-level-smap", "two-level-smep-smap-ac"};
 	smep_smap_cases(names);
 	large_case("two-level-4m-page", 22, &root[TARGET >> 22], 0);
-	// PS without CR4.PSE is ignored (§5.3). The 4 MiB pages that the program itself lies in must not be looked at meanwhile, so this
-	// is left to the tables of a 4 KiB mapping.
 	case_begin("two-level-ps-in-pte-is-pat");
 	set_entry(0, P | W | U | LARGE);
 	check_access(READ, 0);
+	set_all(P | W | U);
+	page_size_case("two-level-ps-without-pse");
 	stop_paging();
 }
 

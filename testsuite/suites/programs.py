@@ -14,8 +14,8 @@ import build  # noqa: E402  (the benchmark's builder)
 from emulators import Guest  # noqa: E402
 
 CONSOLE = os.path.join(build.SOURCES, "console.c")
-# The fullest processor of each emulator that the suites' features are known on.
-PROCESSOR = {"xenolith": "x86-64-v3,+pku,+la57", "qemu": "max", "bochs": "sapphire_rapids"}
+# The fullest processor of each emulator that the suites' features are known on; of Bochs, the first that it has.
+PROCESSOR = {"xenolith": "x86-64-v3,+pku,+la57", "qemu": "max", "bochs": "sapphire_rapids corei7_icelake_u corei7_haswell_4770"}
 PROCESSORS = {"smp": 3}
 TOOLS = (build.__file__, os.path.abspath(__file__))
 
@@ -43,7 +43,8 @@ class Program:
         base = os.path.join(output, self.name)
         elf, disk = base + ".elf", base + ".img"
         support = [os.path.join(SUPPORT, name) for name in ("boot.S", "suite.c")]
-        inputs = [*self.sources(), *glob.glob(os.path.join(SUPPORT, "*")), *glob.glob(os.path.join(HERE, "*.inc")), CONSOLE,
+        inputs = [*self.sources(), *glob.glob(os.path.join(SUPPORT, "*")), *glob.glob(os.path.join(HERE, "*.inc")),
+                  *glob.glob(os.path.join(HERE, "*.h")), CONSOLE,
                   os.path.join(build.SOURCES, "link.ld"), *TOOLS]
         if not build.is_current([elf, disk], inputs):
             flags = [*build.GENERAL_FLAGS, f"-I{SUPPORT}", f"-I{HERE}", f"-I{build.SOURCES}", f"-Wa,-I{SUPPORT},-I{HERE}"]
