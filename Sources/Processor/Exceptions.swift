@@ -284,7 +284,7 @@ extension CPU {
   private func dispatchTask(_ event: Event, _ gate: Descriptor) throws(Fault) {
     let target = try checkedTSS(gate.gateSelector)
     let wide = target.descriptor.type & 8 != 0
-    try switchTask(to: target, by: .interrupt, resume: event.returnRIP)
+    try switchTask(to: target, by: .interrupt, resume: event.returnRIP, resumeFlag: event.resumeFlag)
     if event.hasErrorCode { try push(UInt64(event.errorCode), size: wide ? 4 : 2) }
   }
 

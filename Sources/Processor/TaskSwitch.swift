@@ -87,8 +87,12 @@ extension CPU {
 
   /// Switches tasks. Faults thrown before the switch is committed belong to the old task; later ones (bad selectors in the new TSS)
   /// belong to the new task, whose RIP the processor then has.
-  /// - Parameter resume: RIP that the old task continues at.
-  func switchTask(to target: TaskTarget, by cause: TaskSwitchCause, resume: UInt64? = nil) throws(Fault) {
+  /// - Parameters:
+  ///   - resume: RIP that the old task continues at.
+  ///   - resumeFlag: a fault's handler is the new task, so RF is set in the flags that are saved (SDM vol. 3B §18.3.1.1).
+  func switchTask(
+    to target: TaskTarget, by cause: TaskSwitchCause, resume: UInt64? = nil, resumeFlag: Bool = false
+  ) throws(Fault) {
     let old = s.pointee.tr
     let new = target.descriptor.cache(selector: target.selector)
     let new32 = target.descriptor.type & 8 != 0
@@ -110,6 +114,7 @@ extension CPU {
     if !nested { try setTaskBusy(old.selector, false) }
     var flags = rflags()
     if cause == .iret { flags &= ~RFLAGS.NT }
+    if resumeFlag { flags |= RFLAGS.RF }
     try saveTask(old, wide: old32, flags: flags, rip: resume ?? s.pointee.nextRIP)
     if nested {
       try storeSystem16(systemLinear(new.base), old.selector)

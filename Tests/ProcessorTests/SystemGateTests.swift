@@ -310,6 +310,7 @@ import X86Decoder
     #expect(m.stack32(1) == [0])
     #expect(m.get32(Machine.tss + 0x20) == 0x9000, "the fault's own address")
     #expect(m.get32(Machine.tss + 0x24) & UInt32(RFLAGS.NT) == 0 && m.s.pointee.systemFlags & RFLAGS.NT != 0)
+    #expect(m.get32(Machine.tss + 0x24) & UInt32(RFLAGS.RF) != 0, "a fault saves RF")
   }
 
   @Test func taskSwitchErrorsBeforeTheCommit() {

@@ -254,6 +254,24 @@ import X86Decoder
     #expect(m.run(0xF3, 0x48, 0x0F, 0xAE, 0xD8) == .fault(13, 0), "WRGSBASE of an address that is not canonical")
   }
 
+  @Test func registersHoldTheWidestAddresses() {
+    // Between the 48 bits of 4-level paging and the 57 of LA57, while CR4.LA57 is clear.
+    let address: UInt64 = 0x8000_0000_0000
+    for isWide in [false, true] {
+      let m = Machine(model: .x86_64v3.with(adding: isWide ? [.la57] : []))
+      m.enterLong()
+      m.s.pointee.cr4 |= CR4.FSGSBASE
+      m.s.pointee.rax = address
+      #expect(m.run(0xF3, 0x48, 0x0F, 0xAE, 0xD8) == (isWide ? .done : .fault(13, 0)), "WRGSBASE")
+      m.s.pointee.rip = 0x9000
+      m.s.pointee.rcx = 0xC000_0082
+      m.s.pointee.rax = 0
+      m.s.pointee.rdx = address >> 32
+      #expect(m.run(0x0F, 0x30) == (isWide ? .done : .fault(13, 0)), "WRMSR of IA32_LSTAR")
+      #expect(m.cpu.cpuid(leaf: 0x8000_0008, subleaf: 0).eax >> 8 & 0xFF == (isWide ? 57 : 48))
+    }
+  }
+
   // MARK: Ports
 
   @Test func portsByIOPLAndBitmap() {

@@ -1,5 +1,6 @@
 """How each emulator is started on a guest, and its serial line and processor time observed."""
 
+import contextlib
 import os
 import re
 import select
@@ -254,11 +255,20 @@ class Bochs(Emulator):
             return 'rfb, options="timeout=0"'
         return "nogui"
 
+    def model(self, guest):
+        """The first of the guest's models that this build knows."""
+        names = guest.cpu[self.name].split()
+        known = self._ask("cpu").split()
+        return next((name for name in names if name in known), names[-1])
+
     def command(self, guest, work):
+        # A run that was killed leaves its disk image locked.
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(guest.medium + ".lock")
         medium = (f'ata0-master: type=disk, path="{guest.medium}", mode=flat\nboot: disk' if guest.bare else
                   f'ata0-master: type=cdrom, path="{guest.medium}", status=inserted\nboot: cdrom')
         with open(os.path.join(work, "bochsrc"), "w") as file:
-            model = f"model={guest.cpu[self.name]}, " if self.name in guest.cpu else ""
+            model = f"model={self.model(guest)}, " if self.name in guest.cpu else ""
             file.write(f"""\
 config_interface: textconfig
 display_library: {self.display()}
