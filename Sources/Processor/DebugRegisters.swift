@@ -73,9 +73,11 @@ extension CPU {
   }
 
   /// To be asked before an instruction executes while `hasCodeBreakpoints`: raises #DB if a breakpoint lies on it and RF is clear.
+  /// Behind a load of SS a breakpoint is suppressed as if RF were set (SDM vol. 3B §18.3.1.1).
   /// - Returns: true if the exception was delivered instead.
   public func checkCodeBreakpoint() -> Bool {
     if s.pointee.systemFlags & RFLAGS.RF != 0 { return false }
+    if s.pointee.interruptShadow == s.pointee.retired, s.pointee.shadowIsMovSS { return false }
     let linear = is64Bit ? s.pointee.rip : (s.pointee.cs.base &+ s.pointee.rip) & 0xFFFF_FFFF
     var hits: UInt64 = 0
     for n in 0..<4 as Range<UInt64> where isEnabled(n) && kind(n) == BreakpointKind.execute && breakpointAddress(n) == linear {

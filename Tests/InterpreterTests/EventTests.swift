@@ -207,6 +207,18 @@ struct EventTests {
     #expect(events(m) == 1 && frameOffset(m) == 4)
   }
 
+  /// A load of SS suppresses the breakpoint of the next instruction, not that of the one after it (SDM vol. 3B §18.3.1.1).
+  @Test(arguments: [2 as UInt64, 3])
+  func codeBreakpointBehindStackSegment(offset: UInt64) {
+    let m = machine([0x8E, 0xD0, 0x90, 0x90, 0xF4])  // mov ss, eax
+    m.s.pointee.rax = 0x10
+    m.cpu.setDebugRegister(0, TestMachine.code + offset)
+    m.cpu.setDebugRegister(7, 1)
+    m.write(TestMachine.handler, [0xFF, 0x04, 0x25, 0x00, 0x60, 0x00, 0x00, 0x80, 0x4C, 0x24, 0x12, 0x01, 0x48, 0xCF])
+    #expect(m.virtual.run(instructions: 100) == .halted)
+    #expect(events(m) == (offset == 2 ? 0 : 1))
+  }
+
   /// Three faults on top of each other end in shutdown, not in a loop.
   @Test func tripleFault() {
     let m = machine([0x0F, 0x0B])

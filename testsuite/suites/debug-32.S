@@ -5,11 +5,28 @@
 	.macro LSS_BX
 	lss (%ebx), %esp
 	.endm
+	.macro IRET_WITH_RF
+	push $(2 | FLAG_RF)
+	push $CODE32
+	push $9f
+	iret
+	.endm
+
 	.text
 	.globl suite_main
 suite_main:
 	pusha
 #include "debug-common.inc"
+
+	CASE "tf-pop-ss-delays"
+	RETURNING 100
+	push $DATA
+	STEP_ON
+	pop %ss
+	nop
+9:	STEP_OFF
+	RUNS_WITH_EVENTS
+	EVENT "ip", 0, EVENT_IP, 9b
 
 	// A breakpoint's address is linear: the base of the segment counts (§18.2.1).
 	CASE "execute-linear-address"

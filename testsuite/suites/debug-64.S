@@ -5,6 +5,16 @@
 	.byte 0x48
 	lss (%rbx), %esp
 	.endm
+	.macro IRET_WITH_RF
+	mov %rsp, %rbx
+	push $DATA
+	push %rbx
+	push $(2 | FLAG_RF)
+	push $CODE64
+	push $9f
+	iretq
+	.endm
+
 	.text
 	.globl suite_main
 suite_main:
@@ -43,6 +53,35 @@ suite_main:
 	FAULTS DB
 	EVENT "cs", 0, EVENT_CS, CODE32
 	CLEAR_DR7
+	CASE "execute-before-page-fault"      // vol. 3A table 7-2: the breakpoint comes before the faults of the fetch
+	SET_DR 0, 0x40000000
+	SET_DR 7, 0x401
+	mov $0x40000000, %eax
+	jmp *%rax
+	FAULTS DB, NO_ERROR, 0x40000000
+	CLEAR_DR7
+	CASE "tf-jump-to-unmapped"            // the trap of the jump comes before the fault of the fetch behind it
+	mov $0x40000000, %ecx
+	STEP_ON
+	jmp *%rcx
+	FAULTS DB, NO_ERROR, 0x40000000
+	CASE "data-hit-and-page-fault-of-the-next"
+	SET_DR 0, area+16
+	SET_DR 7, 0x10401
+	mov $0x40000000, %eax
+	movb $1, area + 16
+9:	mov 0x40000000, %eax
+	FAULTS DB
+	CLEAR_DR7
+	CASE "tf-far-call"
+	RETURNING 100
+	STEP_ON
+	lcall *far_target
+9:	nop
+	STEP_OFF
+	RUNS_WITH_EVENTS
+	EVENT "first ip", 0, EVENT_IP, far_routine
+	EVENT "second ip", 1, EVENT_IP, 9b
 	CASE "tf-compatibility"
 	TO_COMPATIBILITY
 	pushf
@@ -62,6 +101,13 @@ suite_main:
 	pop %rbx
 	ret
 
+far_routine:
+	lretl
+
+	.data
+far_target:
+	.long far_routine
+	.word CODE64
 	.bss
 	.align 64
 area:

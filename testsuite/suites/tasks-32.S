@@ -494,6 +494,67 @@ suite_main:
 	movzwl small, %eax
 	EQUAL "link", %eax, TSS
 
+	// Tasks of virtual-8086 mode (vol. 3B §21.2.4).
+	.pushsection .low, "awx"
+	.code16
+8:	ud2
+	.popsection
+	.code32
+	CASE "jmp-v86-task"
+	call new_task
+	movl $(2 | FLAG_VM), new + EFLAGS
+	movl $0x800, new + CS
+	movl $8b - 0x8000, new + EIP
+	movl $0x7000, new + ESP
+	movl $0, new + TASK_SS
+	movl $0x1234, new + DS
+	ljmp $NEW, $0
+	FAULTS UD, NO_ERROR, 8b-0x8000
+	clts
+	call old_task
+	EVENT "cs", 0, EVENT_CS, 0x800
+	EVENT "sp", 0, EVENT_SP, 0x7000
+	EVENT_BITS "vm", 0, EVENT_FLAGS, FLAG_VM, FLAG_VM
+	EQUAL "ds", kernel_stack_top-12, 0x1234
+	.pushsection .low, "awx"
+	.code16
+8:	int $0x43
+	mov %ds, %bx
+9:	ud2
+	.popsection
+	.code32
+	CASE "v86-int-task-gate-and-iret"
+	call new_task
+	GATE 0x43, NEW, 0, PRESENT | DPL(3) | TYPE_TASK
+	movl $7f, new + EIP
+	push $0
+	push $0
+	push $0x1234
+	push $0
+	push $0
+	push $0x7000
+	push $(2 | FLAG_VM | IOPL(3))
+	push $0
+	push $8b
+	iret
+7:	mov tss + EFLAGS, %eax
+	mov %eax, seen
+	mov tss + DS, %eax
+	mov %eax, seen + 4
+	clts
+	iret
+	FAULTS UD
+	DEFAULT_GATE 0x43
+	movzwl %bx, %ebx
+	EQUAL "ds", %ebx, 0x1234
+	EVENT_BITS "vm", 0, EVENT_FLAGS, FLAG_VM, FLAG_VM
+	mov seen, %eax
+	and $FLAG_VM, %eax
+	EQUAL "vm saved", %eax, FLAG_VM
+	movzwl seen + 4, %eax
+	EQUAL "ds saved", %eax, 0x1234
+	clts
+
 	// Paging: CR3 is loaded from the new TSS.
 	TASK_CASE "new-cr3"
 	call paging_on
