@@ -15,7 +15,7 @@ struct ConformCommand: ParsableCommand {
         64   usage error           65   bad test file
         66   file missing          70   internal error
       """,
-    subcommands: [ConformMOOCommand.self, ConformROMCommand.self, ConformFuzzCommand.self])
+    subcommands: [ConformMOOCommand.self, ConformHostCommand.self, ConformROMCommand.self, ConformFuzzCommand.self])
 }
 
 /// A shard as `K/N`.

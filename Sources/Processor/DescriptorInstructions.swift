@@ -244,19 +244,19 @@ extension CPU {
 
   private func writeBase(_ i: borrowing Instruction, _ seg: SegmentRegister) throws(Fault) {
     try checkFSGSBASE()
-    let value = register(i.op0.register, size: i.operandSize)
+    let value = register(i.op0.register, size: i.op0.size)
     if !isCanonicalForRegister(value) { throw .generalProtection() }
     segment(seg).pointee.base = value
   }
 
   func RDFSBASE(_ i: borrowing Instruction) throws(Fault) {
     try checkFSGSBASE()
-    setRegister(i.op0.register, size: i.operandSize, s.pointee.fs.base)
+    setRegister(i.op0.register, size: i.op0.size, s.pointee.fs.base)
   }
 
   func RDGSBASE(_ i: borrowing Instruction) throws(Fault) {
     try checkFSGSBASE()
-    setRegister(i.op0.register, size: i.operandSize, s.pointee.gs.base)
+    setRegister(i.op0.register, size: i.op0.size, s.pointee.gs.base)
   }
 
   func WRFSBASE(_ i: borrowing Instruction) throws(Fault) { try writeBase(i, .fs) }

@@ -1,5 +1,5 @@
 #if arch(x86_64)
-import HostOracle
+import IntegerOracle
 import Testing
 import X86Decoder
 

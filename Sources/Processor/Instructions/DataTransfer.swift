@@ -118,9 +118,10 @@ extension CPU {
 
   func CMPXCHG16B(_ i: borrowing Instruction) throws(Fault) {
     let offset = effectiveOffset(i)
-    // Misalignment (#GP) has precedence over paging, so it is found by the aligned load before the write check.
-    let destination = try load128(i.segment, offset, aligned: true)
+    // Misalignment (#GP) has precedence over paging; and a page fault is that of a write, whatever the comparison will say.
+    if try linear(i.segment, offset, size: 16, write: true) & 15 != 0 { throw .generalProtection() }
     try checkWrite(i.segment, offset, size: 16)
+    let destination = try load128(i.segment, offset, aligned: true)
     let equal = destination == (s.pointee.rax, s.pointee.rdx)
     if equal {
       try store128(i.segment, offset, s.pointee.rbx, s.pointee.rcx, aligned: true)

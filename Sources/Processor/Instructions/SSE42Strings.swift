@@ -39,7 +39,8 @@ extension CPU {
 
   /// The explicit length in RAX or RDX: its absolute value, saturated.
   private func explicitLength(_ i: borrowing Instruction, _ value: UInt64, _ count: Int) -> Int {
-    let signed = i.prefixes.contains(.rexW) ? Int64(bitPattern: value) : Int64(Int32(truncatingIfNeeded: value))
+    // W means 64-bit lengths, but in 64-bit code only.
+    let signed = i.prefixes.contains(.rexW) && is64Bit ? Int64(bitPattern: value) : Int64(Int32(truncatingIfNeeded: value))
     return Int(truncatingIfNeeded: min(signed.magnitude, UInt64(count)))
   }
 

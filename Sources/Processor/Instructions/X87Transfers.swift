@@ -229,7 +229,8 @@ extension CPU {
     noteX87(i)
     let n = i.op1.register
     if isEmpty(0) || isEmpty(n) {
-      if stackFault(overflow: false), holds { setST(0, .indefinite) }
+      // The operands are looked at before the condition is.
+      if stackFault(overflow: false) { setST(0, .indefinite) }
       return
     }
     setConditions(0, mask: X87Status.c1)
@@ -267,7 +268,7 @@ extension CPU {
 
   func FFREEP(_ i: borrowing Instruction) throws(Fault) {
     try FFREE(i)
-    s.pointee.x87.top = (s.pointee.x87.top &+ 1) & 7
+    popST()
   }
 
   // MARK: Control

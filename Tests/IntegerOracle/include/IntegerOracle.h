@@ -1,7 +1,7 @@
 // Runs single unprivileged integer instructions on the host processor, so that tests can compare with silicon.
 // Test-only; on hosts other than x86-64 nothing is available.
-#ifndef HOST_ORACLE_H
-#define HOST_ORACLE_H
+#ifndef INTEGER_ORACLE_H
+#define INTEGER_ORACLE_H
 
 #include <stdbool.h>
 #include <stdint.h>

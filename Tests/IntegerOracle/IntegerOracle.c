@@ -1,4 +1,4 @@
-#include "HostOracle.h"
+#include "IntegerOracle.h"
 
 #include <stddef.h>
 #include <string.h>
