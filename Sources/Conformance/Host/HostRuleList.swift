@@ -66,11 +66,12 @@ extension HostRule {
       let count = c.instruction.pointee.op2.kind == .immediate ? c.instruction.pointee.immediate : c.start.gpr(1)
       return !c.isFirst || count & 31 > 16
     },
-    HostRule("alignment-check", .skip, "which accesses wider than 8 bytes #AC checks differs by processor", rows: { row, _ in
-      OpcodeMap.touchesMemory(row) && !OpcodeMap.attributes(row).isDisjoint(with: [.memoryOperand, .implicitMemory])
+    HostRule("alignment-check", .skip, "what #AC checks of accesses wider than 8 bytes, masked moves and segment registers on the stack differs by processor", rows: { row, _ in
+      OpcodeMap.touchesMemory(row) && !OpcodeMap.attributes(row).isDisjoint(with: [.memoryOperand, .implicitMemory, .stack])
     }) { c in
       (c.start.pointee.rflags | c.end.pointee.rflags) & RFLAGS.AC != 0
-        && (HostOperands.memorySize(c.instruction) > 8 || gathers.contains(c.mnemonic) || largeOperands.contains(c.mnemonic))
+        && (HostOperands.memorySize(c.instruction) > 8 || c.instruction.pointee.op0.kind == .segment
+          || gathers.union(largeOperands).union(maskedMoves).contains(c.mnemonic))
     },
     HostRule("condition-bits", .compare("C0-C3", { m, _ in m.status |= 0x4700 }), "FFREE leaves the x87 condition bits undefined", [.FFREE, .FFREEP]),
     HostRule("partial-remainder", .compare("C0-C3", { m, _ in m.status |= 0x4700 }), "the quotient of FPREM is undefined where there is none",
