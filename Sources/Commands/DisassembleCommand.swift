@@ -12,7 +12,7 @@ struct DisassembleCommand: ParsableCommand {
     discussion: """
       Examples:
         xenolith disassemble --bits 16 --address 0x7c00 bootsector.bin
-        xenolith disassemble --bits 64 --syntax att --offset 0x1000 --count 20 code.bin
+        xenolith disassemble --syntax att --offset 0x1000 --count 20 code.bin
       """)
 
   @Argument(help: "The file; an ELF file's executable segments, or any bytes.")

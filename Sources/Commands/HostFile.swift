@@ -88,29 +88,64 @@ enum HostFile {
     }
   }
 
-  /// Writes a file; "-" is standard output.
+  /// Writes a file; "-" is standard output. What was in it is lost only when all of the new content is on disk.
   static func store(_ bytes: [UInt8], to path: String) throws(MachineError) {
     if path == "-" { return try standardOutput(bytes) }
     guard !path.isEmpty else { throw .usage("the name of a file to write is empty") }
+    var status = stat()
+    let exists = stat(path, &status) == 0
+    if exists, status.st_mode & S_IFMT == S_IFREG, let target = realpath(path, nil) {
+      defer { free(target) }
+      let part = String(cString: target) + ".part\(getpid())"
+      let file = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+      // In a folder that takes no new file the old one is written in place.
+      if file >= 0 {
+        fchmod(file, status.st_mode & 0o7777)
+        do throws(MachineError) {
+          try fill(file, bytes, name: path)
+          guard rename(part, target) == 0 else { throw MachineError(.internal, "\(path) cannot be replaced: \(lastError)") }
+        } catch {
+          unlink(part)
+          throw error
+        }
+        return
+      }
+    }
     let file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
     guard file >= 0 else { throw .missingFile("\(path) cannot be created: \(lastError)") }
-    let done = writeAll(file, bytes)
-    let reason = lastError
-    guard close(file) == 0, done else { throw MachineError(.internal, "\(path) cannot be written: \(reason)") }
+    try fill(file, bytes, name: path)
   }
 
-  /// Writes everything, waiting where the stream is full. Returns false when it is closed or broken.
+  /// Writes all of a file and closes it.
+  private static func fill(_ file: Int32, _ bytes: [UInt8], name: String) throws(MachineError) {
+    let done = writeAll(file, bytes)
+    let reason = lastError
+    guard close(file) == 0, done else { throw MachineError(.internal, "\(name) cannot be written: \(reason)") }
+  }
+
+  /// Monotonic time after which nobody waits for a reader any more: that of --timeout. Set before anything is written.
+  nonisolated(unsafe) static var patience = UInt64.max
+
+  /// Writes everything, waiting where the stream is full. Returns false when it is closed or broken, and with EINTR when it
+  /// stays full after a signal or the end of `patience`.
   @discardableResult
   static func writeAll(_ file: Int32, _ bytes: some Sequence<UInt8>) -> Bool {
+    // A pipe that poll calls writable takes this much at once (PIPE_BUF); more could block with no way out.
+    let portion = 4096
     var rest = Array(bytes)[...]
     while !rest.isEmpty {
-      let count = rest.withUnsafeBytes { write(file, $0.baseAddress, $0.count) }
+      var wait = pollfd(fd: file, events: Int16(POLLOUT), revents: 0)
+      while poll(&wait, 1, 0) == 0 {
+        if Terminal.isInterrupted || monotonicTime() >= patience {
+          errno = EINTR
+          return false
+        }
+        _ = poll(&wait, 1, 100)
+      }
+      let count = rest.withUnsafeBytes { write(file, $0.baseAddress, min($0.count, portion)) }
       if count > 0 {
         rest = rest.dropFirst(count)
-      } else if errno == EAGAIN {
-        var wait = pollfd(fd: file, events: Int16(POLLOUT), revents: 0)
-        _ = poll(&wait, 1, 1000)
-      } else if errno != EINTR {
+      } else if count == 0 || (errno != EINTR && errno != EAGAIN) {
         return false
       }
     }

@@ -15,10 +15,10 @@ struct RunCommand: ParsableCommand {
 
       Examples:
         xenolith run --kernel vmlinuz --initrd initrd.gz --append console=ttyS0
-        xenolith run --kernel xen.gz --append "com1=115200 console=com1" \
+        xenolith run --kernel xen.gz --append "com1=115200 console=com1" \\
             --module "vmlinuz console=hvc0" --module initrd.gz
         xenolith run --load test.bin@0x7c00 --debug-exit 0xf4 --timeout 10
-        xenolith run --kernel vmlinuz --max-instructions 500M \
+        xenolith run --kernel vmlinuz --max-instructions 500M \\
             --save-on-exit half.state --stats -
 
       Ctrl-A x ends the run when the serial port is a terminal, Ctrl-A h shows

@@ -13,8 +13,10 @@ final class RunSession {
     let control = options.control
     var screenshots: [Screenshot] = []
     for text in options.output.screenshot { screenshots.append(try Screenshot(text)) }
-    for path in [control.stats, control.record, control.saveOnExit] + screenshots.map(\.path) {
-      if let path { try HostFile.checkWritable(path) }
+    var written: Set<String> = []
+    for path in [control.stats, control.record, control.saveOnExit].compactMap({ $0 }) + screenshots.map(\.path) {
+      try HostFile.checkWritable(path)
+      if !path.hasPrefix("/dev/"), path != "-", !written.insert(path).inserted { throw .usage("\(path) would be written twice") }
     }
     let saved: [UInt8]?
     if let path = control.restore { saved = try HostFile.contents(path) } else { saved = nil }
@@ -55,6 +57,7 @@ final class RunSession {
       instructions: control.maxInstructions.map { before.addingReportingOverflow($0.value) }.map { $1 ? .max : $0 },
       wallTime: control.timeout.map { UInt64($0 * 1e9) })
     let start = host.wallTime()
+    if let time = limits.wallTime { HostFile.patience = start.addingReportingOverflow(time).overflow ? .max : start &+ time }
     let reason = try machine.run(host: host, limits: limits)
     let seconds = Double(host.wallTime() &- start) / 1e9
     host.flush()
@@ -69,28 +72,41 @@ final class RunSession {
       HostFile.standardError(
         "xenolith: the run ended before the time of \(timed[taken].path)\(others > 0 ? " and of \(others) more" : "")\n")
     }
-    try writeResults(machine, outcome, instructions: machine.retired &- before, seconds: seconds, screenshots: screenshots)
-    if let failure { throw failure }
+    HostFile.patience = .max
+    let results = writeResults(machine, outcome, instructions: machine.retired &- before, seconds: seconds, screenshots: screenshots)
+    if let failure = failure ?? results { throw failure }
     return outcome.code
   }
 
   // MARK: Results
 
+  /// Writes each result, also when another one cannot be written; what cannot be had again comes first. Returns the first failure.
   private func writeResults(
     _ machine: Machine, _ outcome: RunOutcome, instructions: UInt64, seconds: Double, screenshots: [Screenshot]
-  ) throws(MachineError) {
+  ) -> MachineError? {
     let control = options.control
-    for shot in screenshots where shot.time == nil { try shot.take(machine) }
+    let peak = HostFile.peakMemory()
+    var first: MachineError?
+    func attempt(_ write: () throws(MachineError) -> Void) {
+      do throws(MachineError) { try write() } catch { first = first ?? error }
+    }
+    if let path = control.saveOnExit {
+      attempt { () throws(MachineError) in try HostFile.store(SaveState.save(machine), to: path) }
+    }
+    if let path = control.record {
+      attempt { () throws(MachineError) in try HostFile.store(InputLog.encode(machine.input.records), to: path) }
+    }
     if let path = control.stats {
-      let peak = HostFile.peakMemory()
       let statistics = Statistics(
         instructions: machine.retired, runInstructions: instructions, stateHash: SaveState.hash(machine), hostSeconds: seconds,
         blocksDecoded: machine.blocksDecoded, tlbMisses: machine.tlbMisses, exits: machine.exits,
         peakBytes: peak, end: outcome.name)
-      try HostFile.store(Array(statistics.json.utf8), to: path)
+      attempt { () throws(MachineError) in try HostFile.store(Array(statistics.json.utf8), to: path) }
     }
-    if let path = control.record { try HostFile.store(InputLog.encode(machine.input.records), to: path) }
-    if let path = control.saveOnExit { try HostFile.store(SaveState.save(machine), to: path) }
+    for shot in screenshots where shot.time == nil {
+      attempt { () throws(MachineError) in try shot.take(machine) }
+    }
+    return first
   }
 
   private func replay(_ path: String, _ machine: Machine) throws(MachineError) {

@@ -81,7 +81,8 @@ final class SerialEndpoint {
 
   func flush() {
     guard !pending.isEmpty else { return }
-    if output >= 0, failure == nil, !HostFile.writeAll(output, pending) { outputFailed(errno) }
+    // EINTR: the run is to end, whoever may read.
+    if output >= 0, failure == nil, !HostFile.writeAll(output, pending), errno != EINTR { outputFailed(errno) }
     pending.removeAll(keepingCapacity: true)
   }
 

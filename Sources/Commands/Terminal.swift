@@ -56,6 +56,11 @@ enum Terminal {
         }
         Terminal.interrupts += 1
       }
+      // A call that waits (for a reader of a pipe, say) ends then.
+      var action = sigaction()
+      sigaction(number, nil, &action)
+      action.sa_flags &= ~Int32(truncatingIfNeeded: SA_RESTART)
+      sigaction(number, &action, nil)
     }
     for number in [SIGSEGV, SIGBUS, SIGILL, SIGTRAP, SIGABRT, SIGFPE] {
       signal(number) { number in

@@ -186,7 +186,7 @@ extension LocalAPIC {
     case Register.timerInitial: allowed = 0xFFFF_FFFF
     case Register.timerDivide: allowed = 0xB
     case Register.commandLow:
-      if low & 0xFFF3_2000 != 0 { return false }
+      if low & 0xFFF3_3000 != 0 { return false }
       commandHigh = UInt32(value >> 32)
       return writeRegister(n, low)
     case Register.selfIPI:

@@ -64,9 +64,6 @@ public final class PIC8259: Device, InterruptSink {
     update()
   }
 
-  /// Level of the INT pin.
-  public var isRequesting: Bool { outputLevel }
-
   /// The two INTA cycles of the processor: moves the request into service and returns its vector.
   public func acknowledge() -> UInt8 {
     guard let line = chips[0].highestRequest else { return chips[0].vectorBase | 7 }

@@ -9,7 +9,8 @@
 /// costs microseconds, and an interval measured between two of them is still one second.
 ///
 /// Not modelled: daylight saving, square-wave output, loss of battery power, the 1984 µs in which the registers are unstable
-/// (an update is instantaneous), oscillators other than 32.768 kHz.
+/// (an update is instantaneous), oscillators other than 32.768 kHz; the NMI mask in bit 7 of port 70h (nothing on this board raises
+/// an NMI through it).
 
 import Platform
 
@@ -85,9 +86,6 @@ public final class RTC146818: Device, PortHandler {
     store(0x34, low > 16 << 20 ? min((low - (16 << 20)) >> 16, 0xFFFF) : 0, bytes: 2)
     store(0x5B, min(high >> 16, 0xFF_FFFF), bytes: 3)
   }
-
-  /// Bit 7 of port 70h: the guest has masked NMIs.
-  public var isNMIMasked: Bool { index.bit(7) }
 
   // MARK: Time
 

@@ -144,7 +144,7 @@ public final class VirtualCPU {
   /// Takes what is due between two instructions, in the order of SDM vol. 3A table 6-2. Returns a reason to stop, if there is one.
   func takeEvents() -> StopReason? {
     let s = cpu.s
-    let request = s.pointee.exitRequest
+    var request = s.pointee.exitRequest
     s.pointee.exitRequest = 0
     if request & ExitRequest.observer != 0 { return .stopRequested }
     if s.pointee.initPending {
@@ -169,18 +169,18 @@ public final class VirtualCPU {
     if debugTrapIsDue {
       // Data breakpoints that the last instruction hit; traps come before interrupts.
       _ = cpu.deliverDebugTraps(singleStep: false)
-      if isStopped { return .stopRequested }
+      if isStopped(&request) { return .stopRequested }
     }
     if s.pointee.interruptShadow != s.pointee.retired {
       if s.pointee.nmiPending, !s.pointee.nmiBlocked {
         s.pointee.nmiPending = false
         cpu.deliverNMI()
-        if isStopped { return .stopRequested }
+        if isStopped(&request) { return .stopRequested }
       }
       if s.pointee.interruptRequest, s.pointee.systemFlags & RFLAGS.IF != 0,
          let vector = environment.bus.acknowledgeInterrupt() {
         cpu.deliver(vector: vector, kind: .external)
-        if isStopped { return .stopRequested }
+        if isStopped(&request) { return .stopRequested }
       }
     }
     if request & ExitRequest.stop != 0 { return .stopRequested }
@@ -188,9 +188,9 @@ public final class VirtualCPU {
     return s.pointee.activity == .shutdown ? .shutdown : nil
   }
 
-  /// Takes note of what the delivery of an event asks for; true if an observer wants the run to end.
-  private var isStopped: Bool {
-    let request = cpu.s.pointee.exitRequest
+  /// Adds what the delivery of an event asks for; true if an observer wants the run to end.
+  private func isStopped(_ request: inout UInt32) -> Bool {
+    request |= cpu.s.pointee.exitRequest
     cpu.s.pointee.exitRequest = 0
     return request & ExitRequest.observer != 0
   }

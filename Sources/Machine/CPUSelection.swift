@@ -12,6 +12,9 @@ public struct CPUSelection: Sendable {
     guard let base = CPUModel.named(parts[0]) else {
       throw .usage("there is no CPU model '\(parts[0])': --cpu help lists the models")
     }
+    if parts.count > 1, !base.hasCPUID {
+      throw .usage("the CPU model \(base.name) has no CPUID, so features cannot be added or removed")
+    }
     var adding: FeatureSet = [], removing: FeatureSet = []
     for part in parts.dropFirst() {
       guard let sign = part.first, sign == "+" || sign == "-", let feature = Self.feature(part.dropFirst()) else {
@@ -19,8 +22,30 @@ public struct CPUSelection: Sendable {
       }
       if sign == "+" { adding.insert(feature) } else { removing.insert(feature) }
     }
+    let features = try Self.complete(base.features.union(adding).subtracting(removing), adding: adding, removing: removing, text)
     self.text = text
-    model = base.with(adding: adding, removing: removing)
+    model = base.with(adding: features, removing: base.features.subtracting(features))
+  }
+
+  /// An added feature brings what it builds on; a removed one takes along what builds on it.
+  private static func complete(
+    _ wanted: FeatureSet, adding: FeatureSet, removing: FeatureSet, _ text: String
+  ) throws(MachineError) -> FeatureSet {
+    var features = wanted
+    // Each round settles at least one more link of a chain.
+    for _ in requirements {
+      for (feature, needed) in requirements where features.contains(feature) && !features.contains(needed) {
+        if optional.contains(needed), !removing.contains(needed) {
+          features.insert(needed)
+        } else if optional.contains(feature), !adding.contains(feature) {
+          features.remove(feature)
+        }
+      }
+    }
+    for (feature, needed) in requirements where features.contains(feature) && !features.contains(needed) {
+      throw .usage("the CPU '\(text)' has \(feature) without \(needed), on which it builds")
+    }
+    return features
   }
 
   public static let standard: CPUSelection = {
@@ -34,13 +59,28 @@ public struct CPUSelection: Sendable {
   }
 
   private static func feature(_ name: Substring) -> Feature? {
-    Feature.allCases.first { $0.cpuid != nil && "\($0)".lowercased() == name.lowercased() }
+    optional.first { "\($0)".lowercased() == name.lowercased() }
   }
 
   /// Names that `+` and `-` take.
-  public static var featureNames: [String] {
-    Feature.allCases.filter { $0.cpuid != nil }.map { "\($0)" }
-  }
+  public static var featureNames: [String] { optional.map { "\($0)" } }
+
+  /// Features that exist here and that processors are built without. OSXSAVE and OSPKE mirror CR4.
+  private static let optional: [Feature] = {
+    let existing = CPUModel.x86_64v3.features.union([.pku, .la57])
+    let fixed: FeatureSet = [.fpu, .longMode, .osxsave, .ospke]
+    return Feature.allCases.filter { $0.cpuid != nil && existing.contains($0) && !fixed.contains($0) }
+  }()
+
+  /// Features that make no sense without another one.
+  private static let requirements: [(Feature, Feature)] = [
+    (.sse, .fxsr), (.sse2, .sse), (.sse3, .sse2), (.ssse3, .sse3), (.sse41, .ssse3), (.sse42, .sse41), (.aes, .sse2),
+    (.pclmulqdq, .sse2), (.sha, .sse2), (.avx, .sse42), (.avx, .xsave), (.avx2, .avx), (.fma, .avx), (.f16c, .avx),
+    (.xsaveopt, .xsave), (.xsavec, .xsave), (.xgetbv1, .xsave), (.xsaves, .xsavec), (.xsave, .fxsr), (.pku, .xsave),
+    (.pku, .longMode), (.la57, .longMode), (.pcid, .longMode), (.invpcid, .longMode), (.longMode, .pae), (.longMode, .msr),
+    (.longMode, .sse2), (.longMode, .syscall), (.nx, .pae), (.x2apic, .apic), (.apic, .msr), (.fsgsbase, .longMode),
+    (.page1GB, .longMode), (.cx16, .longMode), (.lahf64, .longMode), (.rdtscp, .tsc), (.tscDeadline, .apic),
+  ]
 }
 
 /// All CPU models, the default first.

@@ -152,7 +152,7 @@ public final class Machine {
     }
   }
 
-  /// A machine that was only built to be restored has nothing to boot again.
+  /// A machine without firmware and kernel has nothing to boot again.
   var canReboot: Bool {
     if case .firmware(nil) = configuration.boot.method { return false }
     return true

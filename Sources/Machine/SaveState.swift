@@ -5,11 +5,11 @@ import Processor
 
 /// Saved machines: everything that decides how a run goes on, in one file.
 ///
-/// Layout: magic, version, configuration echo; length and deflated bytes of the sections (machine, processors, devices in
+/// Layout: magic, version, configuration echo, what the machine boots after a reset; length and deflated bytes of the sections (machine, processors, devices in
 /// board order); RAM as deflated runs of pages that are not all zero. It is restored into a machine of the same configuration.
 public enum SaveState {
   private static let magic: UInt64 = 0x4554_4154_534E_4558  // "XENSTATE"
-  private static let version: UInt32 = 1
+  private static let version: UInt32 = 2
 
   // MARK: Hash
 
@@ -43,6 +43,7 @@ public enum SaveState {
     writer.put(magic)
     writer.put(version)
     write(machine.configuration, to: &writer)
+    write(machine.configuration.boot, to: &writer)
     writer.put(UInt64(sections.count))
     writer.put(sections.withUnsafeBytes(deflate))
     writeMemory(machine, to: &writer)
@@ -63,7 +64,7 @@ public enum SaveState {
     writer.put(c.debugExit != nil)
     writer.put(c.debugExit?.port ?? 0)
     writer.put(c.debugExit?.isQEMUStyle ?? false)
-    // ROMs are part of the machine; a kernel that was started directly lies in RAM.
+    // ROMs are part of the machine; other things to boot are not, and may be replaced when it is restored.
     if case .firmware(let file?) = c.boot.method { write(file, to: &writer) } else { write(nil, to: &writer) }
     write(c.videoBIOS, to: &writer)
   }
@@ -79,6 +80,74 @@ public enum SaveState {
   private static func readFile(_ reader: inout StateReader) throws(StateError) -> BootDescription.File? {
     guard try reader.getBool() else { return nil }
     return BootDescription.File(name: try reader.getString(), bytes: try inflated(&reader))
+  }
+
+  /// What is booted after a reset, unless it is firmware.
+  private static func write(_ boot: BootDescription, to writer: inout StateWriter) {
+    switch boot.method {
+    case .firmware: writer.put(UInt8(0))
+    case .kernel(let file, let initrd, let commandLine, let modules):
+      writer.put(UInt8(1))
+      write(file, to: &writer)
+      write(initrd, to: &writer)
+      writer.put(commandLine)
+      writer.put(UInt32(modules.count))
+      for module in modules {
+        write(module.file, to: &writer)
+        writer.put(module.arguments)
+      }
+    case .bootSector(let file):
+      writer.put(UInt8(2))
+      write(file, to: &writer)
+    case .flat(let blobs, let entry):
+      writer.put(UInt8(3))
+      writer.put(UInt32(blobs.count))
+      for blob in blobs {
+        write(blob.file, to: &writer)
+        writer.put(blob.address)
+      }
+      writer.put(entry != nil)
+      writer.put(entry ?? 0)
+    }
+    writer.put(UInt32(boot.registers.count))
+    for (number, value) in boot.registers.sorted(by: { $0.key < $1.key }) {
+      writer.put(number)
+      writer.put(value)
+    }
+  }
+
+  /// - Parameter boot: the firmware, which stays where nothing else is booted.
+  private static func readBoot(_ reader: inout StateReader, _ boot: BootDescription) throws(StateError) -> BootDescription {
+    var boot = boot
+    switch try reader.get(UInt8.self) {
+    case 0: break
+    case 1:
+      let kernel = try readPresentFile(&reader), initrd = try readFile(&reader), commandLine = try reader.getString()
+      var modules: [BootDescription.Module] = []
+      for _ in 0..<(try reader.get(UInt32.self)) {
+        modules.append(.init(file: try readPresentFile(&reader), arguments: try reader.getString()))
+      }
+      boot.method = .kernel(kernel, initrd: initrd, commandLine: commandLine, modules: modules)
+    case 2: boot.method = .bootSector(try readPresentFile(&reader))
+    case 3:
+      var blobs: [BootDescription.Blob] = []
+      for _ in 0..<(try reader.get(UInt32.self)) {
+        blobs.append(.init(file: try readPresentFile(&reader), address: try reader.get(UInt64.self)))
+      }
+      let hasEntry = try reader.getBool(), entry = try reader.get(UInt64.self)
+      boot.method = .flat(blobs, entry: hasEntry ? entry : nil)
+    default: throw StateError("it boots in a way that this program does not know")
+    }
+    for _ in 0..<(try reader.get(UInt32.self)) {
+      let number = try reader.get(UInt8.self)
+      boot.registers[number] = try reader.get(UInt64.self)
+    }
+    return boot
+  }
+
+  private static func readPresentFile(_ reader: inout StateReader) throws(StateError) -> BootDescription.File {
+    guard let file = try readFile(&reader) else { throw StateError("a file that it boots is missing in it") }
+    return file
   }
 
   private static func readConfiguration(_ reader: inout StateReader) throws(StateError) -> MachineConfiguration {
@@ -107,10 +176,17 @@ public enum SaveState {
     return c
   }
 
-  /// The machine that a file was saved from; a kernel that it was started with is not in the file.
+  /// The machine that a file was saved from, with what it boots after a reset.
   public static func configuration(of bytes: [UInt8], name: String) throws(MachineError) -> MachineConfiguration {
     var reader = StateReader(bytes)
-    do { return try readConfiguration(&reader) } catch { throw refusal(name, error) }
+    do throws(StateError) {
+      var configuration = try readConfiguration(&reader)
+      configuration.boot = try readBoot(&reader, configuration.boot)
+      do { try configuration.validate() } catch { throw StateError(error.description) }
+      return configuration
+    } catch {
+      throw refusal(name, error)
+    }
   }
 
   /// One sentence, whatever a forged file has put into its names.
@@ -182,7 +258,9 @@ public enum SaveState {
     var reader = StateReader(bytes)
     do throws(StateError) {
       var saved = StateWriter(), mine = StateWriter()
-      write(try readConfiguration(&reader), to: &saved)
+      let configuration = try readConfiguration(&reader)
+      _ = try readBoot(&reader, configuration.boot)
+      write(configuration, to: &saved)
       write(machine.configuration, to: &mine)
       guard saved.bytes == mine.bytes else {
         throw StateError("it was saved from a machine with another configuration (memory, CPUs, devices)")

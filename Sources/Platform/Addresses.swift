@@ -9,13 +9,5 @@ public struct PhysicalAddress: Hashable, Comparable, Sendable {
   @inlinable public var pageNumber: UInt64 { rawValue &>> 12 }
 }
 
-/// An address after segmentation and before paging (SDM vol. 3A §3.1).
-public struct LinearAddress: Hashable, Comparable, Sendable {
-  public var rawValue: UInt64
-  @inlinable public init(_ rawValue: UInt64) { self.rawValue = rawValue }
-  @inlinable public static func < (a: Self, b: Self) -> Bool { a.rawValue < b.rawValue }
-  @inlinable public static func + (a: Self, n: UInt64) -> Self { Self(a.rawValue &+ n) }
-}
-
 /// Size of the smallest page, in bytes.
 public let pageSize: UInt64 = 4096

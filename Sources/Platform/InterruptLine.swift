@@ -23,10 +23,6 @@ public struct InterruptLine {
   public static var unconnected: InterruptLine { InterruptLine() }
 
   public func set(_ level: Bool) { sink?.setInput(input, level: level) }
-  public func pulse() {
-    set(true)
-    set(false)
-  }
 }
 
 /// What a local APIC (or a PIC without one) does to its processor.

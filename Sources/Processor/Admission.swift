@@ -6,16 +6,8 @@ extension CPU {
   /// Turns an instruction that the model lacks into what its bytes mean there: mostly #UD (`.invalid`), but some encodings
   /// were chosen to be harmless on processors that ignore their prefix.
   public func admit(_ i: inout Instruction) {
-    let row = i.row
-    if row == 0 || environment.model.features.contains(OpcodeMap.feature(ofRow: row)) { return }
-    if OpcodeMap.attributes(row).contains(.fallback) {
-      switch i.mnemonic {
-      case .LZCNT: i.mnemonic = .BSR
-      case .TZCNT: i.mnemonic = .BSF
-      default: i.mnemonic = .NOP
-      }
-    } else {
-      i.mnemonic = .invalid
-    }
+    let features = environment.model.features
+    if i.row == 0 || features.contains(OpcodeMap.feature(ofRow: i.row)) { return }
+    withUnsafeMutablePointer(to: &i) { Decoder().restrict($0, to: features) }
   }
 }

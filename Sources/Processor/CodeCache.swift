@@ -254,7 +254,4 @@ public final class CodeCache {
 
   /// Returns the unused end of the last allocation.
   public func giveBack(_ count: Int) { slot &-= count }
-
-  /// Bytes held by the arena.
-  public var arenaBytes: Int { chunks.count * Self.chunkSlots * MemoryLayout<Operation>.stride }
 }

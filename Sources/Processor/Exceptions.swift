@@ -67,18 +67,15 @@ extension CPU {
     let from = linearRIP
     while true {
       if observes(.events), !mayDeliver(event, depth: depth) {
-        s.pointee.deliveringVector = 0
         // What is dealt with outside counts as what is delivered.
         if event.kind == .exception, s.pointee.exitRequest & ExitRequest.observer == 0 { s.pointee.retired &+= 1 }
         s.pointee.nextRIP = s.pointee.rip
         return
       }
       environment.faultLog.record(self, event, depth: depth)
-      s.pointee.deliveringVector = UInt16(event.vector) &+ 1
       if event.kind == .exception { s.pointee.retired &+= 1 }
       do throws(Fault) {
         try dispatch(event)
-        s.pointee.deliveringVector = 0
         // A debug handler may touch the debug registers (SDM vol. 3B §18.2.4, GD).
         if event.vector == Vector.DB.rawValue, event.kind == .exception { s.pointee.dr7 &= ~DR7.gd }
         s.pointee.rip = s.pointee.nextRIP
@@ -103,7 +100,6 @@ extension CPU {
                        returnRIP: s.pointee.rip, resumeFlag: true)
         case .shutdown:
           environment.faultLog.record(self, next, depth: depth)
-          s.pointee.deliveringVector = 0
           s.pointee.activity = .shutdown
           s.pointee.nextRIP = s.pointee.rip
           s.pointee.exitRequest |= ExitRequest.event
@@ -113,7 +109,6 @@ extension CPU {
         // Benign exceptions can follow each other without end (#AC for the stack of #AC's own handler). A processor hangs then; here the
         // instruction begins again, so that whoever counts instructions can step in.
         if depth >= 16 {
-          s.pointee.deliveringVector = 0
           s.pointee.nextRIP = s.pointee.rip
           return
         }

@@ -52,9 +52,8 @@ extension CPU {
     p.pointee.nmiPending = false
     // A start-up IPI may follow an INIT before the processor has taken that: only RESET forgets it.
     if !isINIT { p.pointee.sipiPending = 0 }
-    p.pointee.deliveringVector = 0
     p.pointee.pendingDebug = 0
-    p.pointee.cr0 = 0x10 | (isINIT ? cacheBits : CR0.CD | CR0.NW)
+    p.pointee.cr0 = 0x10 | (isINIT ? cacheBits : has(.i486) ? CR0.CD | CR0.NW : 0)
     p.pointee.cr2 = 0
     p.pointee.cr3 = 0
     p.pointee.cr4 = 0
@@ -104,7 +103,6 @@ extension CPU {
       p.pointee.tscAux = 0
       p.pointee.miscEnable = 1
       p.pointee.mtrrDefType = 0
-      p.pointee.specCtrl = 0
       p.pointee.xss = 0
       p.pointee.msr = ModelSpecificState()
       if p.pointee.index != 0 { p.pointee.activity = .waitForSIPI }

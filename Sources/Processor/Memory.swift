@@ -369,15 +369,7 @@ extension CPU {
     try probe(a, size, .read)
   }
 
-  /// Copies guest memory out; all faults come before the first byte.
-  public func loadBytes(_ seg: SegmentRegister, _ offset: UInt64, _ target: UnsafeMutableRawPointer, count: Int) throws(Fault) {
-    let a = try linear(seg, offset, size: count, write: false)
-    try probe(a, count, .read)
-    for k in 0..<count {
-      target.storeBytes(of: try loadLinear(wrap(a &+ UInt64(k)), as: UInt8.self), toByteOffset: k, as: UInt8.self)
-    }
-  }
-
+  /// Copies into guest memory; all faults come before the first byte.
   public func storeBytes(_ seg: SegmentRegister, _ offset: UInt64, _ source: UnsafeMutableRawPointer, count: Int) throws(Fault) {
     let a = try linear(seg, offset, size: count, write: true)
     try probe(a, count, .write)

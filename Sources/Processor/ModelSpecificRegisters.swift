@@ -132,12 +132,21 @@ extension CPU {
     case MSR.tscAdjust:
       s.pointee.tscOffset = s.pointee.tscOffset &+ (value &- old)
       s.pointee.msr.tscAdjust = value
-    case MSR.apicBase, MSR.tscDeadline: try writeAPIC(index, value)
+    case MSR.apicBase:
+      let address = (1 as UInt64) &<< UInt64(environment.model.physicalAddressBits) &- 0x1000
+      if value & ~(address | 0x900 | (has(.x2apic) ? 0x400 : 0)) != 0 { throw .generalProtection() }
+      try writeAPIC(index, value)
+    case MSR.tscDeadline: try writeAPIC(index, value)
     case MSR.sysenterCS: s.pointee.sysenterCS = value & 0xFFFF_FFFF
     case MSR.sysenterESP: s.pointee.sysenterESP = try canonical(value)
     case MSR.sysenterEIP: s.pointee.sysenterEIP = try canonical(value)
     case MSR.machineCheckStatus: s.pointee.msr.machineCheckStatus = value & 7
-    case MSR.miscEnable: s.pointee.miscEnable = value
+    case MSR.miscEnable:
+      // Reserved bits fault, those that tell what there is stay (SDM vol. 4, IA32_MISC_ENABLE). The others are kept without effect.
+      let writable: UInt64 = 1 << 0 | 1 << 3 | 1 << 16 | 1 << 18 | 1 << 22 | 1 << 23 | 1 << 34
+      let readOnly: UInt64 = 1 << 7 | 1 << 11 | 1 << 12
+      if value & ~(writable | readOnly) != 0 { throw .generalProtection() }
+      s.pointee.miscEnable = (s.pointee.miscEnable & readOnly) | (value & writable)
     case MSR.debugControl: s.pointee.msr.debugControl = value & 3
     case MSR.mtrrPhysicalBase0..<(MSR.mtrrPhysicalBase0 + 16):
       try writeVariableRange(Int(index - MSR.mtrrPhysicalBase0), value)

@@ -201,7 +201,6 @@ public struct CPUState {
   public var tscAux: UInt64 = 0
   public var miscEnable: UInt64 = 1
   public var mtrrDefType: UInt64 = 0
-  public var specCtrl: UInt64 = 0
   public var xss: UInt64 = 0
   /// The registers that are only stored.
   public var msr = ModelSpecificState()
@@ -214,8 +213,6 @@ public struct CPUState {
   public var initPending = false
   /// Start-up vector + 1, or 0.
   public var sipiPending: UInt16 = 0
-  /// Vector whose delivery is under way + 1, for double faults; 0 outside deliveries.
-  public var deliveringVector: UInt16 = 0
 
   // — floating point and vectors
   public var mxcsr: UInt32 = 0x1F80

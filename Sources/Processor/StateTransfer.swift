@@ -174,7 +174,6 @@ extension CPU {
     try v.field(&p.pointee.tscAux)
     try v.field(&p.pointee.miscEnable)
     try v.field(&p.pointee.mtrrDefType)
-    try v.field(&p.pointee.specCtrl)
     try v.field(&p.pointee.xss)
     // Memory-type ranges and machine-check banks: plain words.
     let words = UnsafeMutableRawPointer(p) + MemoryLayout<CPUState>.offset(of: \.msr)!

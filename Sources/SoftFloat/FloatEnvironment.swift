@@ -47,10 +47,6 @@
   @inlinable @inline(__always) public static var inexact: FloatFlags { .init(rawValue: 32) }
   /// All six.
   @inlinable @inline(__always) public static var all: FloatFlags { .init(rawValue: 63) }
-  /// Those found by looking at the operands: when unmasked, the operation is not carried out (SDM vol. 1 §4.9.2).
-  @inlinable @inline(__always) public static var preComputation: FloatFlags { .init(rawValue: 7) }
-  /// Those found in the result.
-  @inlinable @inline(__always) public static var postComputation: FloatFlags { .init(rawValue: 56) }
 
   /// What a packed SSE instruction reports when `self` holds everything its elements raised: an unmasked pre-computation exception
   /// in any element keeps the post-computation exceptions of all of them from being looked for (SDM vol. 1 §11.5.2).

@@ -186,6 +186,28 @@ private func end(_ program: [UInt8], limit: UInt64 = 10_000_000) throws -> EndRe
     #expect(SaveState.hash(second) == SaveState.hash(straight))
   }
 
+  /// What was booted is in the file: the restored machine reboots as the uninterrupted one does.
+  @Test func restoredMachineReboots() throws {
+    let whole = try Machine(.running(Program.reset))
+    #expect(try whole.run(host: BatchHost(), limits: .init(instructions: 1000)) == .instructionLimit)
+    let first = try Machine(.running(Program.reset))
+    #expect(try first.run(host: BatchHost(), limits: .init(instructions: 333)) == .instructionLimit)
+    let bytes = SaveState.save(first)
+    let second = try Machine(try SaveState.configuration(of: bytes, name: "s"))
+    try SaveState.restore(second, from: bytes, name: "s")
+    #expect(try second.run(host: BatchHost(), limits: .init(instructions: 1000)) == .instructionLimit)
+    #expect(SaveState.hash(second) == SaveState.hash(whole))
+  }
+
+  /// A processor count that no machine has is the file's fault.
+  @Test func impossibleMachinesAreDamage() throws {
+    var bytes = SaveState.save(try Machine(.running(Program.timer)))
+    // Behind magic (8), version (4) and memory (8).
+    bytes[21] = 0x10
+    #expect(sentence { () throws(MachineError) in _ = try SaveState.configuration(of: bytes, name: "s") }?
+      .hasPrefix("s cannot be restored") == true)
+  }
+
   @Test func configurationTravelsWithTheState() throws {
     let machine = try Machine(.running(Program.timer, processors: 2))
     let bytes = SaveState.save(machine)
@@ -355,7 +377,12 @@ private final class Typist: MachineHost {
 
   @Test func processorsAreChosenByName() throws {
     #expect(try CPUSelection("x86-64-v2,-pcid").model.features.contains(.pcid) == false)
-    #expect(try CPUSelection("x86-64-v2,+AVX").model.features.contains(.avx))
+    #expect(try CPUSelection("x86-64-v2,+AVX").model.features.contains(.xsave))
+    let plain = try CPUSelection("x86-64-v3,-avx").model.features
+    #expect(![Feature.avx, .avx2, .fma, .f16c].contains { plain.contains($0) } && plain.contains(.xsave))
+    for text in ["386,+sse", "pentium,+pcid", "x86-64-v3,+vmx", "x86-64-v3,-fpu", "x86-64-v3,-sse", "x86-64-v3,+avx2,-avx"] {
+      #expect(throws: MachineError.self) { try CPUSelection(text) }
+    }
     for bad in ["", "z80", "x86-64-v2,avx", "x86-64-v2,+nothing"] {
       #expect(throws: MachineError.self) { try CPUSelection(bad) }
     }

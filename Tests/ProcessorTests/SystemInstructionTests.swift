@@ -451,6 +451,25 @@ import X86Decoder
     #expect(old.x2APICWrites.isEmpty)
   }
 
+  /// IA32_MISC_ENABLE: reserved bits fault, bits that tell what there is cannot be changed (SDM vol. 4).
+  @Test func miscellaneousEnables() {
+    let m = Machine()
+    m.enterLong()
+    #expect(m.fault { (cpu) throws(Fault) in try cpu.writeMSR(MSR.miscEnable, 0xFFFF_FFFF) } == .generalProtection())
+    #expect(m.cpu.readMSR(MSR.miscEnable) == 1)
+    #expect(m.fault { (cpu) throws(Fault) in try cpu.writeMSR(MSR.miscEnable, 1 << 22 | 1 << 11) } == nil)
+    #expect(m.cpu.readMSR(MSR.miscEnable) == 1 << 22)
+  }
+
+  /// CD and NW came with the 486.
+  @Test func cacheBitsAfterReset() {
+    for (model, bits) in [(CPUModel.i386, 0x10), (.i486, 0x6000_0010)] as [(CPUModel, UInt64)] {
+      let m = Machine(model: model)
+      m.cpu.reset(isINIT: false)
+      #expect(m.s.pointee.cr0 == bits)
+    }
+  }
+
   // MARK: Extended state
 
   @Test func componentsInUse() {

@@ -106,10 +106,6 @@ struct ELFFile {
 
   var loadableSegments: [Segment] { segments.filter { $0.type == Self.loadable && $0.memorySize > 0 } }
 
-  /// End of the highest segment in physical memory.
-  var physicalEnd: UInt64 { loadableSegments.map { $0.physicalAddress + $0.memorySize }.max() ?? 0 }
-  var physicalStart: UInt64 { loadableSegments.map(\.physicalAddress).min() ?? 0 }
-
   /// All notes of all note segments, those that are well formed.
   var notes: [Note] {
     var found: [Note] = []
