@@ -38,7 +38,7 @@ extension CPUModel {
     // A leaf beyond the highest answers with the highest basic one.
     switch min(leaf, maximumLeaf) {
     case 0:
-      return CPUIDResult(eax: maximumLeaf, ebx: Self.word(vendor, 0), ecx: Self.word(vendor, 2), edx: Self.word(vendor, 1))
+      return CPUIDResult(eax: maximumLeaf, ebx: vendorWords[0], ecx: vendorWords[2], edx: vendorWords[1])
     case 1:
       var ebx = apicID << 24
       if features.contains(.clflush) { ebx |= 8 << 8 }

@@ -16,8 +16,8 @@ public final class CPUModel: @unchecked Sendable {
   public let vendor: String
   /// Up to 47 ASCII characters.
   public let brand: String
-  /// The same as twelve little-endian words.
-  let brandWords: [UInt32]
+  /// Vendor and brand as three and twelve little-endian words.
+  let vendorWords, brandWords: [UInt32]
   public let family: UInt32
   public let model: UInt32
   public let stepping: UInt32
@@ -67,6 +67,7 @@ public final class CPUModel: @unchecked Sendable {
     self.summary = summary
     self.vendor = vendor
     self.brand = brand
+    vendorWords = (0..<3).map { Self.word(vendor, $0) }
     brandWords = (0..<12).map { Self.word(brand, $0) }
     self.family = family
     self.model = model
