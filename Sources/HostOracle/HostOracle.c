@@ -269,7 +269,8 @@ NO_TLS static void run_case(HostCase *c, const uint8_t *banks) {
 }
 
 static bool map(uint64_t at, size_t size, int protection) {
-  return mmap((void *)at, size, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == (void *)at;
+  // In the child only: whatever the parent has there (the memory of another oracle, say) is not needed here.
+  return mmap((void *)at, size, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == (void *)at;
 }
 
 // Memory of the cases; the code is written through an alias, so that the code itself cannot.

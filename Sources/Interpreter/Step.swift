@@ -62,7 +62,9 @@ enum Step {
   /// Instructions that deliver an exception themselves clear TF.
   private static func suppressesTrap(_ m: Mnemonic, _ cpu: CPU) -> Bool {
     switch m {
-    case .INT, .INT3, .INT1, .INTO: return true
+    case .INT, .INT3, .INT1: return true
+    // Without an overflow it is as any other instruction.
+    case .INTO: return cpu.s.pointee.systemFlags & RFLAGS.TF == 0
     default: return false
     }
   }

@@ -104,6 +104,18 @@ struct EventTests {
     #expect(m.virtual.run(instructions: 100) == .halted)
   }
 
+  /// INTO without an overflow delivers nothing: the single-step trap comes behind it as behind any other instruction.
+  @Test func singleStepOfINTO() {
+    let m = TestMachine()
+    m.prepare(.flat32)
+    m.write(TestMachine.handler, [0xF4])
+    m.write(TestMachine.code, [0xCE, 0x90, 0xF4])
+    m.s.pointee.systemFlags |= RFLAGS.TF
+    #expect(m.virtual.run(instructions: 10) == .halted)
+    #expect(m.s.pointee.rip == TestMachine.handler + 1)
+    #expect(m.get32(m.s.pointee.rsp) == UInt32(TestMachine.code) + 1)
+  }
+
   /// TF set by POPF: the instruction behind is the first to trap; a REP traps behind each iteration.
   @Test(arguments: [1, 1000] as [UInt64])
   func singleStep(portion: UInt64) {

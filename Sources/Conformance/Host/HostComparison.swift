@@ -167,7 +167,10 @@ struct HostComparison {
       for k in 0..<8 {
         let address = HostLayout.data + UInt64(line * 64 + k * 8)
         let old = before(line, k)
-        let p = x == line ? a.word(i, k) : old, q = y == line ? b.word(j, k) : old
+        // A line that is not held is the bank's again, whatever the case had put there.
+        let bank = UnsafeRawPointer(banks).loadUnaligned(
+          fromByteOffset: Int(c.pointee.bank) % HostLayout.banks * Int(HostLayout.dataSize) + line * 64 + k * 8, as: UInt64.self)
+        let p = x == line ? a.word(i, k) : bank, q = y == line ? b.word(j, k) : bank
         var mask: UInt64 = ~0
         for (start, length) in masks.memory {
           for byte in 0..<8 as Range<UInt64> where address &+ byte &- start < length { mask &= ~(0xFF << (byte * 8)) }

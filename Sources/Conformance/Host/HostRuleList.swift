@@ -116,10 +116,13 @@ extension HostRule {
              "how many bytes of an invalid instruction are fetched is the processor's choice", rows: { row, _ in
       row == 0 || OpcodeMap.mnemonic(row) == .UD0 || OpcodeMap.mnemonic(row) == .UD1
     }) { $0.faulted },
-    HostRule("limit-order", .compare("#GP or #SS", { m, _ in m.alternatives += [(13, 12)] }),
-             "which of misalignment and segment limit or canonical address is found first is the processor's choice", rows: { row, _ in
-      OpcodeMap.attributes(row).contains(.memoryOperand)
-    }, endsCase: false) { c in c.faulted && HostOperands.memorySize(c.instruction) >= 16 },
+    HostRule("limit-order", .compare("#PF, #GP or #SS", { m, _ in
+      m.faultDetails = true
+      m.alternatives += [(13, 12), (14, 13), (14, 12)]
+    }), "which of misalignment, absent page and segment limit or canonical address of a wide operand is found first is the processor's choice",
+             rows: { row, _ in OpcodeMap.attributes(row).contains(.memoryOperand) }, endsCase: false) { c in
+      c.faulted && HostOperands.memorySize(c.instruction) > 8
+    },
     HostRule("gather-fault", .compare("the destination and the mask", { m, c in
       m.vectors |= 1 << UInt32(c.instruction.pointee.op0.register & 15) | 1 << UInt32(c.instruction.pointee.op2.register & 15)
       m.faultDetails = true
@@ -156,12 +159,13 @@ extension HostRule {
     HostRule("far-call-fault", .skip, "a far call to another code size that faults on its stack does not end under Linux", [.CALL_FAR], onlyAMD: true) {
       $0.end.pointee.signal == HostLayout.stopped
     },
+    HostRule("amd-push-segment-fault", .skip, "AMD stores the whole slot for PUSH of a segment register, which may fault where the selector alone does not",
+             [.PUSH], onlyAMD: true) { $0.instruction.pointee.op0.kind == .segment && $0.faulted },
     HostRule("amd-push-segment", .compare("the upper half of what PUSH of a segment register stores", { m, c in
-      m.alternatives.append((12, 14))
       m.memory.append((c.end.gpr(4) & (c.is32 ? 0xFFFF_FFFF : ~0) &+ 2, c.is32 ? 2 : 6))
     }), "AMD stores zeros there, Intel and the core nothing", [.PUSH], onlyAMD: true) { $0.instruction.pointee.op0.kind == .segment },
     HostRule("amd-pop-segment", .skip, "AMD reads the whole slot for POP of a segment register, the core the selector", [.POP], onlyAMD: true) {
-      $0.instruction.pointee.op0.kind == .segment && ($0.end.pointee.vector == 14 || $0.end.pointee.vector == 17)
+      $0.instruction.pointee.op0.kind == .segment && [12, 14, 17].contains($0.end.pointee.vector)
     },
     HostRule("amd-misaligned-mask", .skip, "AMD has a bit 17 in MXCSR, which lets misaligned operands pass", rows: { row, host in
       host.isAMD && [.LDMXCSR, .VLDMXCSR, .FXRSTOR, .XRSTOR].contains(OpcodeMap.mnemonic(row))
