@@ -38,6 +38,9 @@ let package = Package(
       name: "Machine",
       dependencies: ["CZlib", "Devices", "Interpreter", "Platform", "Processor", "X86", "X86Decoder"]),
 
+    // The hypervisor's services.
+    .target(name: "Xenstore"),
+
     // Tests of processors, this one's first. HostOracle runs code on the host's processor, in a process of its own.
     .target(name: "HostOracle"),
     .target(
@@ -70,6 +73,7 @@ let package = Package(
     .testTarget(name: "XenolithCoreTests", dependencies: ["XenolithCore"]),
     .testTarget(name: "DevicesTests", dependencies: ["Devices", "Platform"]),
     .testTarget(name: "MachineTests", dependencies: ["Devices", "Machine", "Platform", "Processor", "X86"]),
+    .testTarget(name: "XenstoreTests", dependencies: ["Xenstore"]),
     .testTarget(name: "DisplayTests", dependencies: ["CZlib", "Devices", "Display"]),
     .testTarget(
       name: "ConformanceTests",
