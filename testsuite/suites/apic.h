@@ -1,9 +1,10 @@
-// The local APIC of the running processor, in xAPIC mode at its usual address (SDM vol. 3A chapter 12).
+// The local APIC of the running processor, in xAPIC mode at its usual address (SDM vol. 3A chapter 12); the I/O APIC (Intel 82093AA
+// data sheet) and the line that the suites drive it with: output 0 of the 8254, which PCs have on pin 2.
 #pragma once
 #include "suite.h"
 
 enum { APIC = 0xFEE00000u, IOAPIC = 0xFEC00000u };
-enum { APIC_ID = 0x20, TPR = 0x80, PPR = 0xA0, EOI = 0xB0, SVR = 0xF0, ISR = 0x100, IRR = 0x200, ESR = 0x280, ICR = 0x300,
+enum { APIC_ID = 0x20, TPR = 0x80, PPR = 0xA0, EOI = 0xB0, SVR = 0xF0, ISR = 0x100, TMR = 0x180, IRR = 0x200, ESR = 0x280, ICR = 0x300,
        ICR_HIGH = 0x310, LVT_TIMER = 0x320, LVT_LINT0 = 0x350, LVT_LINT1 = 0x360, LVT_ERROR = 0x370, TIMER_INITIAL = 0x380,
        TIMER_CURRENT = 0x390, TIMER_DIVIDE = 0x3E0 };
 enum { ICR_SELF = 1 << 18, ICR_OTHERS = 3 << 18, ICR_NMI = 4 << 8, ICR_INIT = 5 << 8, ICR_STARTUP = 6 << 8, ICR_ASSERT = 1 << 14,
@@ -13,7 +14,7 @@ extern uint64_t page_pointers[];
 
 static inline uint32_t apic_read(uint32_t offset) { return *(volatile uint32_t *)(word)(APIC + offset); }
 static inline void apic_write(uint32_t offset, uint32_t value) { *(volatile uint32_t *)(word)(APIC + offset) = value; }
-// Whether a vector is set in ISR or IRR.
+// Whether a vector is set in ISR, TMR or IRR.
 static inline word apic_bit(uint32_t what, uint32_t vector) { return apic_read(what + (vector >> 5) * 16) >> (vector & 31) & 1; }
 
 static inline void apic_send(uint32_t high, uint32_t low) {
@@ -61,4 +62,55 @@ static inline uint8_t in8(uint16_t port) {
 	uint8_t value;
 	__asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
 	return value;
+}
+
+static inline void delay(uint64_t ticks) {
+	for (uint64_t start = timestamp(); timestamp() - start < ticks;)
+		__asm__ volatile("pause");
+}
+
+// ---- 8254: a mode and a count, of which in mode 0 the output is low until it is over, then high
+
+static inline void pit(uint8_t mode, uint16_t count) {
+	out8(0x43, (uint8_t)(0x30 | mode << 1));
+	out8(0x40, (uint8_t)count);
+	out8(0x40, (uint8_t)(count >> 8));
+}
+
+// Until the 8259 has seen it, which is on the same line: some emulators' interrupt comes behind the output. Its LINT0 must be masked.
+static inline void raise_line(void) {
+	out8(0x20, 0x11);                        // ICW1 to ICW4; the first forgets requests
+	out8(0x21, 0x30);
+	out8(0x21, 4);
+	out8(0x21, 1);
+	out8(0x21, 0xFF);
+	pit(0, 100);
+	out8(0x20, 0x0A);                        // IRR
+	for (uint64_t start = timestamp(); !(in8(0x20) & 1) && timestamp() - start < 2000000000ull;)
+		;
+	delay(20000);
+}
+
+// Low for 55 ms, which no case lasts.
+static inline void lower_line(void) { pit(0, 0xFFFF); }
+
+// ---- I/O APIC
+
+enum { PIN = 0x10 + 2 * 2, LOWEST = 1 << 8, BY_NMI = 4 << 8, LOGICAL = 1 << 11, REMOTE_IRR = 1 << 14, LEVEL = 1 << 15 };
+
+static inline uint32_t ioapic_read(uint32_t index) {
+	*(volatile uint32_t *)(word)IOAPIC = index;
+	return *(volatile uint32_t *)(word)(IOAPIC + 0x10);
+}
+
+static inline void ioapic_write(uint32_t index, uint32_t value) {
+	*(volatile uint32_t *)(word)IOAPIC = index;
+	*(volatile uint32_t *)(word)(IOAPIC + 0x10) = value;
+}
+
+// The line's entry: bits 63:32, then 31:0.
+static inline void route_line(uint32_t high, uint32_t low) {
+	ioapic_write(PIN, MASKED);
+	ioapic_write(PIN + 1, high);
+	ioapic_write(PIN, low);
 }

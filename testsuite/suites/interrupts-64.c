@@ -199,7 +199,7 @@ static void timer_cases(void) {
 	apic_write(TIMER_DIVIDE, 0xB);           // by 1
 	begin("timer-one-shot");
 	apic_write(LVT_TIMER, TIMER);
-	apic_write(TIMER_INITIAL, 500000);
+	apic_write(TIMER_INITIAL, 5000000);
 	check_equal("counting", apic_read(TIMER_CURRENT) != 0, 1);
 	enable();
 	wait_for(1);
@@ -322,13 +322,7 @@ static void rep_case(void) {
 	apic_write(LVT_TIMER, MASKED);
 }
 
-// ---- 8259 and 8254
-
-static void pit(uint8_t mode, uint16_t count) {
-	out8(0x43, (uint8_t)(0x30 | mode << 1));
-	out8(0x40, (uint8_t)count);
-	out8(0x40, (uint8_t)(count >> 8));
-}
+// ---- 8259
 
 static word end_pic(word *frame) {
 	(void)frame;
@@ -404,21 +398,9 @@ static void pic_cases(void) {
 
 // ---- I/O APIC
 
-static uint32_t ioapic_read(uint32_t index) {
-	*(volatile uint32_t *)(word)IOAPIC = index;
-	return *(volatile uint32_t *)(word)(IOAPIC + 0x10);
-}
-
-static void ioapic_write(uint32_t index, uint32_t value) {
-	*(volatile uint32_t *)(word)IOAPIC = index;
-	*(volatile uint32_t *)(word)(IOAPIC + 0x10) = value;
-}
-
-// IRQ 0 is on pin 2 of PCs.
 static void ioapic_cases(void) {
 	begin("ioapic-edge");
-	ioapic_write(0x15, apic_read(APIC_ID));
-	ioapic_write(0x14, IOAPIC_VECTOR);
+	route_line(apic_read(APIC_ID), IOAPIC_VECTOR);
 	pit(0, 1000);
 	enable();
 	wait_for(1);
@@ -427,7 +409,7 @@ static void ioapic_cases(void) {
 	check_equal("in service", in_service, 1);
 	check_equal("events", event_count, 1);
 	begin("ioapic-masked");
-	ioapic_write(0x14, MASKED | IOAPIC_VECTOR);
+	ioapic_write(PIN, MASKED | IOAPIC_VECTOR);
 	pit(0, 100);
 	for (volatile int n = 0; n < 100000; n++)
 		;
@@ -435,9 +417,9 @@ static void ioapic_cases(void) {
 	disable();
 	check_equal("events", event_count, 0);
 	begin("ioapic-redirection-reads-back");
-	check_equal("low", ioapic_read(0x14) & ~0x5000u, MASKED | IOAPIC_VECTOR);
+	check_equal("low", ioapic_read(PIN) & ~0x5000u, MASKED | IOAPIC_VECTOR);
 	check_equal("pins", ioapic_read(1) >> 16 & 0xFF, 23);
-	ioapic_write(0x14, MASKED);
+	ioapic_write(PIN, MASKED);
 }
 
 // ---- x2APIC (§12.12)
@@ -446,6 +428,14 @@ static word end_x2(word *frame) {
 	(void)frame;
 	write_msr(0x80B, 0);
 	return 1;
+}
+
+static word end_x2_level(word *frame) {
+	in_service = ioapic_read(PIN) & REMOTE_IRR;
+	requested = read_msr(0x818 + (IOAPIC_VECTOR >> 5)) >> (IOAPIC_VECTOR & 31) & 1;
+	if (event_count == 2)
+		lower_line();
+	return end_x2(frame);
 }
 
 static void x2apic_cases(void) {
@@ -468,6 +458,20 @@ static void x2apic_cases(void) {
 	disable();
 	check_equal("vector", events[0].vector, MIDDLE);
 	check_equal("events", event_count, 1);
+	case_begin("x2apic-eoi-is-broadcast");   // §12.8.5
+	event_hook = end_x2_level;
+	lower_line();
+	route_line(id << 24, LEVEL | IOAPIC_VECTOR);
+	raise_line();
+	enable();
+	delay(2000000);
+	disable();
+	lower_line();
+	check_equal("remote irr in the handler", in_service, REMOTE_IRR);
+	check_equal("tmr", requested, 1);
+	check_equal("events", event_count, 2);
+	check_equal("remote irr after eoi", ioapic_read(PIN) & REMOTE_IRR, 0);
+	ioapic_write(PIN, MASKED);
 	case_begin("x2apic-eoi-not-zero");
 	check_equal("vector", access_msr(0x80B, 1, 1), GP);
 	case_begin("x2apic-no-icr-high");

@@ -90,6 +90,7 @@ ap_long:
 	.endm
 	AP_HANDLER count_interrupt, count_work
 	AP_HANDLER shootdown_interrupt, shootdown_work
+	AP_HANDLER level_interrupt, level_work
 	AP_HANDLER nmi_interrupt, nmi_work
 
 	// Code that another processor modifies.

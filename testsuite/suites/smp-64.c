@@ -1,11 +1,11 @@
-// Several processors: start-up, inter-processor interrupts, atomicity of locked instructions, memory ordering (SDM vol. 3A §10.1, §10.2,
+// Several processors: start-up, inter-processor and I/O APIC interrupts, atomicity of locked instructions, memory ordering (SDM vol. 3A §10.1, §10.2,
 // §10.4, §12.6), cross-modifying code and TLB shootdown. An outcome that the ordering rules forbid fails; the others need not be seen.
 #include "apic.h"
 
-enum { MAXIMUM = 8, SLOTS = 1024, ROUNDS = 1000, COUNT_VECTOR = 0x61, SHOOTDOWN_VECTOR = 0x62 };
+enum { MAXIMUM = 8, SLOTS = 1024, ROUNDS = 1000, COUNT_VECTOR = 0x61, SHOOTDOWN_VECTOR = 0x62, LEVEL_VECTOR = 0x63 };
 
 extern uint32_t ap_cr0, ap_cs, ap_ds, ap_efer, ap_root;
-extern const char count_interrupt[], shootdown_interrupt[], nmi_interrupt[];
+extern const char count_interrupt[], shootdown_interrupt[], level_interrupt[], nmi_interrupt[];
 extern uint64_t page_root[];
 extern volatile uint8_t patched[];
 
@@ -65,11 +65,6 @@ static int wait_until(volatile uint32_t *value, uint32_t want) {
 		relax();
 	}
 	return 1;
-}
-
-static void delay(uint64_t ticks) {
-	for (uint64_t start = timestamp(); timestamp() - start < ticks;)
-		relax();
 }
 
 static void start_processors(void) {
@@ -169,6 +164,63 @@ static void logical_case(void) {
 	check_equal("0", counted[0], 0);
 	check_equal("1", counted[1], 1);
 	check_equal("2", counted[2], 1);
+}
+
+// ---- I/O APIC: lowest-priority delivery (§12.6.2.4), ends of level-triggered interrupts
+
+static uint8_t priorities[MAXIMUM];
+static void set_priority(unsigned n) { apic_write(TPR, priorities[n]); }
+
+// Interrupts that processors 0 to 2 took, a byte each, when the line rose with these task priorities.
+static word line_taken(uint32_t set, uint32_t mode, uint8_t first, uint8_t second, uint8_t third) {
+	priorities[0] = first;
+	priorities[1] = second;
+	priorities[2] = third;
+	together(set_priority);
+	clear_counts();
+	lower_line();
+	route_line(set << 24, mode | LOGICAL | COUNT_VECTOR);
+	raise_line();
+	enable();
+	delay(300000);
+	disable();
+	ioapic_write(PIN, MASKED);
+	return counted[0] | counted[1] << 8 | counted[2] << 16;
+}
+
+// The second interrupt lowers the line.
+__attribute__((used)) void level_work(void) {
+	if (++counted[self()] >= 2)
+		lower_line();
+	apic_write(EOI, 0);
+}
+
+static void ioapic_cases(void) {
+	case_begin("ioapic-fixed-goes-to-all-of-the-set");
+	check_equal("taken", line_taken(6, 0, 0, 0, 0), 0x10100);
+	case_begin("lowest-priority-is-taken-once");
+	word taken = line_taken(7, LOWEST, 0, 0, 0);
+	check_equal("taken", taken == 1 || taken == 0x100 || taken == 0x10000, 1);
+	case_begin("lowest-priority-goes-by-tpr");
+	check_equal("to 0", line_taken(7, LOWEST, 0x10, 0x20, 0x30), 1);
+	check_equal("to 1", line_taken(7, LOWEST, 0x20, 0x10, 0x30), 0x100);
+	check_equal("to 2", line_taken(7, LOWEST, 0x30, 0x20, 0x10), 0x10000);
+	case_begin("lowest-priority-within-the-set");
+	check_equal("to 2", line_taken(6, LOWEST, 0, 0x20, 0x10), 0x10000);
+	check_equal("to 1", line_taken(3, LOWEST, 0x20, 0x10, 0), 0x100);
+	line_taken(7, MASKED, 0, 0, 0);
+	case_begin("ioapic-level-to-another-processor");
+	clear_counts();
+	lower_line();
+	route_line(2 << 24, LEVEL | LEVEL_VECTOR);
+	pit(0, 100);                            // raise_line would look at the line that the handler lowers
+	wait_until(&counted[2], 2);
+	delay(300000);
+	check_equal("0", counted[0], 0);
+	check_equal("1", counted[1], 0);
+	check_equal("2", counted[2], 2);
+	check_equal("remote irr after its eoi", ioapic_read(PIN) & REMOTE_IRR, 0);
+	ioapic_write(PIN, MASKED);
 }
 
 static volatile uint32_t awake[MAXIMUM];
@@ -494,12 +546,14 @@ void suite_main(void) {
 	apic_write(LVT_LINT1, MASKED);
 	set_gate(COUNT_VECTOR, CODE64, (word)count_interrupt, PRESENT | TYPE_INT32);
 	set_gate(SHOOTDOWN_VECTOR, CODE64, (word)shootdown_interrupt, PRESENT | TYPE_INT32);
+	set_gate(LEVEL_VECTOR, CODE64, (word)level_interrupt, PRESENT | TYPE_INT32);
 	set_gate(NMI, CODE64, (word)nmi_interrupt, PRESENT | TYPE_INT32);
 	start_processors();
 	if (processors != 3)
 		return;
 	ipi_cases();
 	logical_case();
+	ioapic_cases();
 	halt_case();
 	atomic_cases();
 	order_cases();
