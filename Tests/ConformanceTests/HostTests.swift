@@ -127,9 +127,68 @@ struct HostTests {
     #expect(try c.text(of: 1).0 != campaign(seed: 8).text(of: 1).0)
   }
 
+  /// What the generator thinks it made is what its bytes say, and no instruction tests a flag that another may have left undefined.
+  @Test(arguments: [(9, 0..<3000), (220, 1_006_023..<1_006_024), (212, 2_140_373..<2_140_374), (215, 1_309_270..<1_309_271)] as [(UInt64, Range<UInt64>)])
+  func generatedCode(seed: UInt64, numbers: Range<UInt64>) throws {
+    let generator = HostGenerator(seed: seed, rules: HostRuleTable(host: try #require(host)))
+    let slot = CasePointer.allocate(capacity: 1)
+    slot.initialize(to: HostCase())
+    var program = HostProgram(), decoded = HostProgram()
+    defer {
+      slot.deallocate()
+      program.deallocate()
+      decoded.deallocate()
+    }
+    let map = OpcodeMap.shared
+    for number in numbers {
+      guard case .ready = generator.make(number, slot, &program) else { continue }
+      decoded.decode(slot, Decoder())
+      #expect(decoded.count == program.count && decoded.branches == program.branches, "case \(number)")
+      var undefined: UInt32 = 0, branches = false
+      for n in 0..<program.count {
+        let row = program.instructions[n].row
+        #expect(decoded.instructions[n].row == row && decoded.offset(n) == program.offset(n), "case \(number)")
+        #expect(map.flagsTested(row) & undefined == 0, "case \(number)")
+        if !branches { undefined &= ~map.flagsModified(row) }
+        undefined |= map.flagsUndefined(row)
+        branches = branches || map.attributes(row).contains(.endsBlock)
+      }
+    }
+  }
+
   @Test(arguments: ["64 cod=90", "64 code=9", "64 code=90 rax", "64 code=90 st9=0:1", "64 at=2000", "64 mem=1000:00", "64 ymm1=x"])
   func badText(text: String) throws {
     #expect(throws: (any Error).self) { _ = try campaign().replay(HostReplay(text)) }
+  }
+
+  // MARK: Decided differences
+
+  /// Each has a rule or agrees: LOCK MOV CR0, far calls to 32-bit code with an RSP of more than 32 bits, a branch into an
+  /// instruction, XSAVEC of components that are in use on one of them only.
+  @Test(arguments: [
+    "64 code=F0480F20C3", "32 code=F00F20C0", "64 code=FF9CF494FDFFFF steps rsp=8b78271020000b44 rsi=8e90fb1dffffff01 mem=200000e0:00420010 mem=200000e4:2300",
+    "64 code=66FF1F steps rsp=8000000000000031 rdi=200003ec rflags=40202 mem=200003ec:0042 mem=200003ee:2300",
+    "32 code=0FC725401D0020 steps rax=4",
+    "32 code=F0668120EC06FF10 steps at=47f bank=f rax=20001ade rsp=20000900 mem=20001ade:87040010",
+  ])
+  func decidedDifferences(text: String) throws {
+    #expect(try campaign().replay(HostReplay(text)).failure == nil)
+  }
+
+  /// A branch into an instruction is excused only where a rule speaks of what is there.
+  @Test func straysAreStillCompared() throws {
+    // JMP into the immediate of a MOV: INC ECX there has no rule, PUSH ES has one.
+    var bad = try campaign()
+    bad.sabotage = { end, _ in end.pointee.gpr.1 ^= 0x100 }
+    #expect(try bad.replay(HostReplay("32 code=EB01B841909090")).failure?.differences.map(\.what) == ["RCX"])
+    #expect(try bad.replay(HostReplay("32 code=EB01B806909090 rsp=20000800")).failure?.differences.map(\.what) == (bad.host.isAMD ? nil : ["RCX"]))
+  }
+
+  @Test func otherLockedInstructionsAreInvalid() {
+    func isMove(_ bytes: [UInt8], is32: Bool = false) -> Bool { bytes.withUnsafeBufferPointer { HostOperands.isLockedMoveOfCR0($0, is32: is32) } }
+    #expect(isMove([0xF0, 0x48, 0x0F, 0x20, 0xC3]) && isMove([0x66, 0xF0, 0x0F, 0x22, 0xC0], is32: true))
+    #expect(!isMove([0xF0, 0x0F, 0x20, 0xC8]) && !isMove([0x0F, 0x20, 0xC0]) && !isMove([0xF0, 0x0F, 0x21, 0xC0]))
+    #expect(!isMove([0xF0, 0x48, 0x0F, 0x20, 0xC3], is32: true) && !isMove([0xF0, 0x0F, 0x20]))
   }
 
   // MARK: The guarded process
@@ -220,6 +279,21 @@ struct HostFindingTests {
   @Test func stringLengthsIn32BitCode() {
     #expect(CoreCase("32 code=C4E3F961C900 rdx=ffffffff").end.pointee.rflags & 0x40 != 0)
     #expect(CoreCase("64 code=C4E3F961C900 rdx=ffffffff").end.pointee.rflags & 0x40 == 0)
+  }
+
+  /// A far call pushes on the stack of the code that it leaves: RSP in 64-bit code, also on the way to 32-bit code (SDM vol. 2A, CALL).
+  @Test(arguments: ["", " steps"])
+  func farCallTo32BitCode(steps: String) {
+    let far = "64 code=FF1E rsi=200000e0 mem=200000e0:004200102300" + steps
+    #expect(CoreCase(far + " rsp=8b78271020000b44").end.pointee.vector == 12)
+    #expect(CoreCase(far + " rsp=720020000b44").end.pointee.vector == 14)
+    #expect(CoreCase(far + " rsp=20000b44").end.pointee.vector == HostLayout.noVector)
+  }
+
+  /// LOCK before MOV of a control register is invalid (SDM vol. 2A, LOCK), in ring 3 too: #UD comes before #GP.
+  @Test func lockedMoveOfControlRegister() {
+    #expect(CoreCase("64 code=F0480F20C3").end.pointee.vector == 6)
+    #expect(CoreCase("64 code=480F20C3").end.pointee.vector == 13)
   }
 
   /// 66 does not make RDFSBASE one of 16 bits, nor WRFSBASE.

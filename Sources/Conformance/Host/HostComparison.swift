@@ -56,7 +56,8 @@ struct HostComparison {
       }
       if rules.asked[Int(row)].isEmpty { continue }
       let context = HostContext(
-        instruction: UnsafePointer(i), offset: program.offset(n), start: c.start, end: c.end, is32: is32, host: rules.host, isFirst: n == 0)
+        instruction: UnsafePointer(i), offset: program.offset(n), start: c.start, end: c.end, core: core,
+        code: UnsafeBufferPointer(start: c.code + program.offset(n), count: c.length - program.offset(n)), is32: is32, host: rules.host, isFirst: n == 0)
       for number in rules.asked[Int(row)] where HostRule.all[number].applies(context) {
         counts[number] += 1
         switch HostRule.all[number].effect {
@@ -82,6 +83,7 @@ struct HostComparison {
     if h.vector != k.vector {
       if masks.alternatives.contains(where: { $0 == h.vector && $1 == k.vector }) { return }
       found.append(HostDifference(what: "event", before: "", host: HostEvent.text(h.vector), core: HostEvent.text(k.vector)))
+      if h.rip != k.rip { found.append(word("RIP", c.start.pointee.rip, h.rip, k.rip)) }
     } else if h.vector != HostLayout.noVector {
       compareEvent(masks, &found)
     }

@@ -140,6 +140,18 @@ final class HostCore {
     return isDone
   }
 
+  /// Executes a case once more by steps, and names the address of each of its instructions before it runs.
+  func trace(_ c: CasePointer, _ visit: (_ rip: UInt64, _ is32: Bool) -> Void) {
+    host_oracle_fill((ram + Int(Self.data)).assumingMemoryBound(to: UInt8.self), banks, c)
+    load(c)
+    enter(c)
+    for _ in 0..<Self.longest {
+      if cpu.s.pointee.cpl != 3 { return }
+      visit(cpu.s.pointee.rip, cpu.s.pointee.cs.selector == HostLayout.code32)
+      if virtual.runBySteps(instructions: 1) != .budgetUsed { return }
+    }
+  }
+
   private func load(_ c: CasePointer) {
     let offset = Int(c.pointee.codeOffset)
     let length = min(c.length, Int(HostLayout.codeSize) - offset)

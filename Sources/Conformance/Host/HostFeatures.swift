@@ -6,6 +6,8 @@ import X86
 public struct HostFeatures: Sendable {
   public let features: FeatureSet
   public let isAMD: Bool
+  /// AltMovCr8: LOCK before MOV of CR0 makes it one of CR8 (CPUID 8000_0001h, ECX bit 4; AMD APM vol. 3, MOV CRn).
+  public let hasAlternativeCR8: Bool
   /// XCR0 as the host's kernel has set it.
   public let xcr0: UInt64
   /// Twelve characters of CPUID leaf 0, and the family and model.
@@ -44,6 +46,7 @@ public struct HostFeatures: Sendable {
     }
     vendor = name
     isAMD = name == "AuthenticAMD" || name == "HygonGenuine"
+    hasAlternativeCR8 = isAMD && leaf(0x8000_0001)[2] >> 4 & 1 != 0
     let signature = leaf(1)[0]
     family = (signature >> 8 & 0xF) + (signature >> 8 & 0xF == 0xF ? signature >> 20 & 0xFF : 0)
     model = signature >> 4 & 0xF | signature >> 12 & 0xF0

@@ -65,7 +65,9 @@ struct HostGenerator {
         wanted -= 1
         continue
       }
-      undefined = undefined & ~OpcodeMap.shared.flagsModified(i.row) | OpcodeMap.shared.flagsUndefined(i.row)
+      // Behind a branch nobody knows whether what defines a flag has run.
+      if !program.branches { undefined &= ~OpcodeMap.shared.flagsModified(i.row) }
+      undefined |= OpcodeMap.shared.flagsUndefined(i.row)
       let attributes = OpcodeMap.shared.attributes(i.row)
       if attributes.contains(.endsBlock) { program.branches = true }
       if i.row == 0 || rules.isLast[Int(i.row)] { break }

@@ -30,6 +30,29 @@ enum HostOperands {
     }
   }
 
+  /// LOCK MOV of CR0: the decoder refuses it, so its bytes must tell.
+  static func isLockedMoveOfCR0(_ code: UnsafeBufferPointer<UInt8>, is32: Bool) -> Bool {
+    var n = 0, isLocked = false
+    while n < code.count, [0x66, 0x67, 0xF0, 0xF2, 0xF3, 0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65].contains(code[n]) || (!is32 && code[n] & 0xF0 == 0x40) {
+      isLocked = isLocked || code[n] == 0xF0
+      n += 1
+    }
+    return isLocked && n + 2 < code.count && code[n] == 0x0F && code[n + 1] & 0xFD == 0x20 && code[n + 2] & 0x38 == 0
+  }
+
+  /// The offset that a string instruction reads at, or XLAT or a masked move uses; nil for others.
+  static func implicitOffset(_ i: UnsafePointer<Instruction>, _ state: StatePointer) -> UInt64? {
+    let offset: UInt64
+    switch i.pointee.mnemonic {
+    case .XLAT: offset = state.gpr(3) &+ state.gpr(0) & 0xFF
+    case .MASKMOVQ, .MASKMOVDQU, .VMASKMOVDQU: offset = state.gpr(7)
+    default:
+      guard OpcodeMap.attributes(i.pointee.row).contains(.string) else { return nil }
+      offset = state.gpr(6)
+    }
+    return i.pointee.addressSize == 4 ? offset & 0xFFFF_FFFF : offset
+  }
+
   static func isCanonical(_ address: UInt64) -> Bool { Int64(bitPattern: address) >> 47 == 0 || Int64(bitPattern: address) >> 47 == -1 }
 
   static func segmentBase(_ i: UnsafePointer<Instruction>, _ state: StatePointer) -> UInt64 {

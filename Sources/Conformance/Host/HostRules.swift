@@ -36,8 +36,11 @@ struct HostContext {
   /// Its offset in the code.
   let offset: Int
   let start: StatePointer
-  /// What the host ended with.
+  /// What the host ended with, and what the core did.
   let end: StatePointer
+  let core: StatePointer
+  /// The case's code from this instruction on.
+  let code: UnsafeBufferPointer<UInt8>
   let is32: Bool
   let host: HostFeatures
   /// The instruction is the first: registers are those of the case.
@@ -45,6 +48,8 @@ struct HostContext {
 
   var mnemonic: Mnemonic { instruction.pointee.mnemonic }
 
+  /// The core took an exception at this instruction.
+  var coreFaultedHere: Bool { core.pointee.vector != HostLayout.noVector && core.pointee.rip == start.pointee.rip &+ UInt64(offset) }
   var faulted: Bool { end.pointee.vector != HostLayout.noVector }
   var isOverridden: Bool { instruction.pointee.segment == .fs || instruction.pointee.segment == .gs }
 
@@ -136,6 +141,8 @@ final class HostRuleTable: @unchecked Sendable {
   let excluding: [Int?]
   /// Rules to ask about each case.
   let asked: [[Int]]
+  /// The number of the rule for branches into the middle of an instruction.
+  let strayRule = HostRule.all.firstIndex { $0.id == HostRule.strayID }!
   /// Results of a row may differ, so nothing may follow that uses them.
   let isLast: [Bool]
 

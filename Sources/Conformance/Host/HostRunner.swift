@@ -134,7 +134,34 @@ final class HostRunner {
   }
 
   private func compare(_ c: CasePointer, _ program: HostProgram) -> HostComparison.Verdict {
-    comparison(c, program).verdict(counting: &result.ruled)
+    verdict(c, program, counting: &result.ruled)
+  }
+
+  private func verdict(_ c: CasePointer, _ program: HostProgram, counting counts: inout [Int]) -> HostComparison.Verdict {
+    let found = comparison(c, program).verdict(counting: &counts)
+    guard case .differ = found, program.branches, strays(c, program) else { return found }
+    let rule = rules.strayRule
+    counts[rule] += 1
+    return .skipped(rule)
+  }
+
+  /// Whether the core has executed bytes inside an instruction of the program that are an instruction to which a rule applies.
+  private func strays(_ c: CasePointer, _ program: HostProgram) -> Bool {
+    let known = Set((0..<program.count).map { program.offset($0) })
+    let instruction = UnsafeMutablePointer<Instruction>.allocate(capacity: 1)
+    instruction.initialize(to: Instruction())
+    defer { instruction.deallocate() }
+    var seen = known, found = false
+    core.trace(c) { rip, is32 in
+      let at = Int(truncatingIfNeeded: rip &- c.start.pointee.rip)
+      guard at >= 0, at < c.length, seen.insert(at).inserted else { return }
+      decoder.decode(c.code + at, available: c.length - at, codeSize: is32 ? .bits32 : .bits64, into: instruction)
+      let context = HostContext(
+        instruction: UnsafePointer(instruction), offset: at, start: c.start, end: c.end, core: coreEnd,
+        code: UnsafeBufferPointer(start: c.code + at, count: c.length - at), is32: is32, host: rules.host, isFirst: false)
+      if rules.asked[Int(instruction.pointee.row)].contains(where: { HostRule.all[$0].applies(context) }) { found = true }
+    }
+    return found
   }
 
   private func cover(_ c: CasePointer, _ program: HostProgram) {
@@ -162,7 +189,7 @@ final class HostRunner {
       return .differ([HostDifference(what: "the oracle", before: "", host: "ended or hung", core: "")])
     }
     var counts = result.ruled
-    return comparison(slot, program).verdict(counting: &counts)
+    return verdict(slot, program, counting: &counts)
   }
 
   private let scratchBuffer = 0
@@ -219,11 +246,13 @@ final class HostRunner {
   }
 
   private func usesUndefined(_ program: HostProgram) -> Bool {
-    var undefined: UInt32 = 0
+    var undefined: UInt32 = 0, branches = false
     for n in 0..<program.count {
       let row = program.instructions[n].row
       if OpcodeMap.shared.flagsTested(row) & undefined != 0 { return true }
-      undefined = undefined & ~OpcodeMap.shared.flagsModified(row) | OpcodeMap.shared.flagsUndefined(row)
+      branches = branches || OpcodeMap.shared.attributes(row).contains(.endsBlock)
+      if !branches { undefined &= ~OpcodeMap.shared.flagsModified(row) }
+      undefined |= OpcodeMap.shared.flagsUndefined(row)
     }
     return false
   }

@@ -146,8 +146,14 @@ struct HostStateMaker {
     let i = program.instructions[n], start = program.offset(n), length = Int(i.length)
     guard i.addressSize != 2, i.modRM < 0xC0 else { return nil }
     let mod = i.modRM >> 6
-    // ModRM is found from behind the opcode: the first place whose bytes fit.
-    for at in start + 1..<start + length where c.code[at] == i.modRM && c.code[at - 1] == i.opcode {
+    // ModRM is found from behind the opcode: the first place whose bytes fit, and behind a VEX prefix the place where it must be.
+    var first = start + 1
+    if i.prefixes.contains(.vex) {
+      var vex = start
+      while c.code[vex] & 0xFE != 0xC4 { vex += 1 }
+      first = vex + (c.code[vex] == 0xC4 ? 4 : 3)
+    }
+    for at in first..<start + length where c.code[at] == i.modRM && c.code[at - 1] == i.opcode {
       let sib = i.modRM & 7 == 4 ? 1 : 0
       let isWide = mod == 2 || (mod == 0 && (i.modRM & 7 == 5 || (sib == 1 && at + 1 < start + length && c.code[at + 1] & 7 == 5)))
       return isWide && at + 1 + sib + 4 <= start + length ? at + 1 + sib : nil
