@@ -79,7 +79,7 @@ suite_main:
 	EQUAL "zf", %ebx, ((0x00CC>>\type)&1)
 	.endr
 	// Privilege: the larger of CPL and RPL may not exceed DPL, but for conforming code. Presence does not matter to LAR and LSL.
-	.macro ASK name, attributes, rpl, user, lar, verr
+	.macro ASK name, attributes, rpl, user, lar, verr, verw
 	CASE "\name"
 	SEGMENT SCRATCH, 0, 0xFFF, \attributes
 	.if \user
@@ -90,25 +90,29 @@ suite_main:
 	xor %ecx, %ecx
 	lar %eax, %edx
 	setz %bl
+	lsl %eax, %edx
+	setz %bh
 	verr %ax
 	setz %cl
+	verw %ax
+	setz %ch
 	.if \user
 	TO_KERNEL
 	.endif
 	RUNS
-	EQUAL "lar", %ebx, \lar
-	EQUAL "verr", %ecx, \verr
+	EQUAL "lar and lsl", %ebx, (\lar*0x101)
+	EQUAL "verr and verw", %ecx, (\verr+0x100*\verw)
 	.endm
-	ASK "ask-dpl-0-cpl-0", PRESENT|DATA_RW, 0, 0, 1, 1
-	ASK "ask-dpl-0-rpl-3", PRESENT|DATA_RW, 3, 0, 0, 0
-	ASK "ask-dpl-2-rpl-2", PRESENT|DPL(2)|DATA_RW, 2, 0, 1, 1
-	ASK "ask-dpl-2-rpl-3", PRESENT|DPL(2)|DATA_RW, 3, 0, 0, 0
-	ASK "ask-dpl-0-user", PRESENT|DATA_RW, 0, 1, 0, 0
-	ASK "ask-dpl-3-user", PRESENT|DPL(3)|DATA_RW, 0, 1, 1, 1
-	ASK "ask-conforming-user", PRESENT|CODE_CONFORM, 3, 1, 1, 1
-	ASK "ask-conforming-rpl-3", PRESENT|CODE_CONFORM, 3, 0, 1, 1
-	ASK "ask-code-dpl-0-user", PRESENT|CODE_RX, 0, 1, 0, 0
-	ASK "ask-not-present", DATA_RW, 0, 0, 1, 1
+	ASK "ask-dpl-0-cpl-0", PRESENT|DATA_RW, 0, 0, 1, 1, 1
+	ASK "ask-dpl-0-rpl-3", PRESENT|DATA_RW, 3, 0, 0, 0, 0
+	ASK "ask-dpl-2-rpl-2", PRESENT|DPL(2)|DATA_RW, 2, 0, 1, 1, 1
+	ASK "ask-dpl-2-rpl-3", PRESENT|DPL(2)|DATA_RW, 3, 0, 0, 0, 0
+	ASK "ask-dpl-0-user", PRESENT|DATA_RW, 0, 1, 0, 0, 0
+	ASK "ask-dpl-3-user", PRESENT|DPL(3)|DATA_RW, 0, 1, 1, 1, 1
+	ASK "ask-conforming-user", PRESENT|CODE_CONFORM, 3, 1, 1, 1, 0
+	ASK "ask-conforming-rpl-3", PRESENT|CODE_CONFORM, 3, 0, 1, 1, 0
+	ASK "ask-code-dpl-0-user", PRESENT|CODE_RX, 0, 1, 0, 0, 0
+	ASK "ask-not-present", DATA_RW, 0, 0, 1, 1, 1
 	CASE "lar-null"
 	xor %eax, %eax
 	lar %eax, %ebx
