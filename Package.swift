@@ -31,12 +31,19 @@ let package = Package(
       name: "XenolithCore", dependencies: ["Interpreter", "Platform", "Processor", "SoftFloat", "X86", "X86Decoder"]),
     .executableTarget(name: "trace-example", dependencies: ["XenolithCore"]),
 
-    // The machine around it.
+    // Kernel files, packed or not.
+    .systemLibrary(name: "CBzip2", providers: [.apt(["libbz2-dev"])]),
+    .systemLibrary(name: "CLZ4", providers: [.apt(["liblz4-dev"])]),
+    .systemLibrary(name: "CLZMA", providers: [.apt(["liblzma-dev"])]),
     .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
+    .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
+    .target(name: "KernelImages", dependencies: ["CBzip2", "CLZ4", "CLZMA", "CZlib", "CZstd"]),
+
+    // The machine around it.
     .target(name: "Devices", dependencies: ["Platform"]),
     .target(
       name: "Machine",
-      dependencies: ["CZlib", "Devices", "Interpreter", "Platform", "Processor", "X86", "X86Decoder"]),
+      dependencies: ["CZlib", "Devices", "Interpreter", "KernelImages", "Platform", "Processor", "X86", "X86Decoder"]),
 
     // The hypervisor's services.
     .target(name: "Xenstore"),
@@ -72,7 +79,9 @@ let package = Package(
       name: "InterpreterTests", dependencies: ["Interpreter", "Platform", "Processor", "X86", "X86Decoder"]),
     .testTarget(name: "XenolithCoreTests", dependencies: ["XenolithCore"]),
     .testTarget(name: "DevicesTests", dependencies: ["Devices", "Platform"]),
-    .testTarget(name: "MachineTests", dependencies: ["Devices", "Machine", "Platform", "Processor", "X86"]),
+    .testTarget(
+      name: "KernelImagesTests", dependencies: ["CBzip2", "CLZ4", "CLZMA", "CZlib", "CZstd", "KernelImages"]),
+    .testTarget(name: "MachineTests", dependencies: ["Devices", "KernelImages", "Machine", "Platform", "Processor", "X86"]),
     .testTarget(name: "XenstoreTests", dependencies: ["Xenstore"]),
     .testTarget(name: "DisplayTests", dependencies: ["CZlib", "Devices", "Display"]),
     .testTarget(

@@ -1,3 +1,4 @@
+import KernelImages
 import Testing
 @testable import Machine
 
@@ -5,7 +6,7 @@ import Testing
   @Test(arguments: [false, true]) func loadsSegmentsAndZeroesTheTail(wide: Bool) throws {
     let image = makeELF(
       is64Bit: wide, entry: 0x8010_0004, virtual: 0x8010_0000, physical: 0x10_0000, code: [1, 2, 3, 4], memorySize: 8)
-    let elf = try ELFFile(image, name: "k")
+    let elf = try ELFFile.read(image, name: "k")
     let memory = bootMemory()
     memory.put([UInt8](repeating: 0xFF, count: 12), at: 0x10_0000)
     try elf.load(into: memory, name: "k")
@@ -18,7 +19,7 @@ import Testing
   @Test func everyTruncationIsOneSentence() throws {
     let image = makeELF(is64Bit: true, entry: 0x10_0000, virtual: 0x10_0000, physical: 0x10_0000, code: [0x90, 0xF4])
     for length in 4..<image.count {
-      let text = sentence { () throws(MachineError) in _ = try ELFFile(Array(image[..<length]), name: "cut.elf") }
+      let text = sentence { () throws(MachineError) in _ = try ELFFile.read(Array(image[..<length]), name: "cut.elf") }
       let found = try #require(text)
       #expect(found.hasPrefix("cut.elf is a damaged ELF file"))
       #expect(!found.contains("\n"))
@@ -34,7 +35,7 @@ import Testing
       let old = image[at]
       image[at] = UInt8(truncatingIfNeeded: seed >> 20)
       let memory = bootMemory(2 << 20)
-      let text = sentence { () throws(MachineError) in try ELFFile(image, name: "x").load(into: memory, name: "x") }
+      let text = sentence { () throws(MachineError) in try ELFFile.read(image, name: "x").load(into: memory, name: "x") }
       if let text { #expect(text.contains("x") && !text.contains("\n")) } else { loaded += 1 }
       if seed & 7 == 0 { image[at] = old }
     }
@@ -43,7 +44,7 @@ import Testing
 
   @Test func segmentOutsideMemoryNamesTheOption() {
     let image = makeELF(is64Bit: true, entry: 0, virtual: 0, physical: 0x4000_0000, code: [0x90])
-    let text = sentence { () throws(MachineError) in try ELFFile(image, name: "big").load(into: bootMemory(), name: "big") }
+    let text = sentence { () throws(MachineError) in try ELFFile.read(image, name: "big").load(into: bootMemory(), name: "big") }
     #expect(text?.contains("--memory") == true)
   }
 }
@@ -245,7 +246,7 @@ private func makeBzImage(relocatable: Bool = true, has64: Bool = true, preferred
     let image = makeELF(
       is64Bit: true, entry: 0xFFFF_FFFF_8100_0000, virtual: 0xFFFF_FFFF_8100_0000, physical: 0x100_0000,
       code: [0xF4], note: ("Xen", 18, [0x10, 0, 0, 1, 0, 0, 0, 0]))
-    let elf = try ELFFile(image, name: "k")
+    let elf = try ELFFile.read(image, name: "k")
     let start = try #require(PVH.entry(of: elf))
     #expect(start == 0x100_0010)
     let memory = bootMemory()
@@ -304,14 +305,15 @@ private func makeBzImage(relocatable: Bool = true, has64: Bool = true, preferred
     #expect(ImageKind.detect([], fileSize: 0) == .unknown)
   }
 
-  @Test func gzipIsUnpackedAndDamageIsASentence() throws {
+  @Test func packedFilesAreUnpackedAndDamageIsASentence() throws {
     // gzip of "hello\n".
     let packed: [UInt8] = [
       0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 3, 0xCB, 0x48, 0xCD, 0xC9, 0xC9, 0xE7, 2, 0, 0x20, 0x30, 0x3A, 0x36, 6, 0, 0, 0,
     ]
-    #expect(try Gzip.decompress(packed, name: "z") == Array("hello\n".utf8))
+    #expect(try PackedFile.unpacked(packed, name: "z") == Array("hello\n".utf8))
+    #expect(try PackedFile.unpacked([1, 2, 3], name: "z") == [1, 2, 3])
     for length in 3..<packed.count {
-      #expect(sentence { () throws(MachineError) in _ = try Gzip.decompress(Array(packed[..<length]), name: "z") } != nil)
+      #expect(sentence { () throws(MachineError) in _ = try PackedFile.unpacked(Array(packed[..<length]), name: "z") } != nil)
     }
   }
 }

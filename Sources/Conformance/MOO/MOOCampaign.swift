@@ -111,8 +111,7 @@ public struct MOOCampaign: Sendable {
   private func file(
     _ path: String, _ contents: (String) throws(MachineError) -> [UInt8], _ cores: inout [MOOProcessor: MOOCore]
   ) throws(MachineError) -> MOOFileResult {
-    var bytes = try contents(path)
-    if Gzip.isCompressed(bytes) { bytes = try Gzip.decompress(bytes, name: path) }
+    let bytes = try PackedFile.unpacked(contents(path), name: path)
     let file = try MOOReader.read(bytes, name: path, keep: { $0 % shard.count == shard.index - 1 })
     let core = cores[file.processor] ?? MOOCore(processor: file.processor, engine: bySteps ? .steps : .blocks)
     cores[file.processor] = core

@@ -1,3 +1,5 @@
+import KernelImages
+
 /// Chooses the boot protocol by the content of the kernel and puts everything in its place.
 enum BootLoader {
   /// What firmware tables the protocols point to.
@@ -27,7 +29,7 @@ enum BootLoader {
     modules: [BootDescription.Module], into memory: BootMemory, longMode: Bool, tables: Tables
   ) throws(MachineError) -> ProcessorEntry {
     var file = given
-    if Gzip.isCompressed(file.bytes) { file.bytes = try Gzip.decompress(file.bytes, name: file.name) }
+    file.bytes = try PackedFile.unpacked(file.bytes, name: file.name)
     let rsdp = tables.rsdpAddress
     switch ImageKind.detect(file.bytes, fileSize: file.bytes.count) {
     case .linuxBzImage:
@@ -45,7 +47,7 @@ enum BootLoader {
       if let header = Multiboot.header1(in: file.bytes) {
         return try Multiboot.load1(file, header: header, commandLine: commandLine, modules: all, into: memory)
       }
-      let elf = try ELFFile(file.bytes, name: file.name)
+      let elf = try ELFFile.read(file.bytes, name: file.name)
       if let entry = PVH.entry(of: elf) {
         return try PVH.load(
           elf, name: file.name, entry: entry, initrd: initrd, commandLine: commandLine, modules: modules,

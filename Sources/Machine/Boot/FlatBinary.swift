@@ -1,3 +1,5 @@
+import KernelImages
+
 /// Programs without a boot protocol: bytes at an address, or the first sector of a disk.
 enum FlatBinary {
   static let bootSectorAddress: UInt64 = 0x7C00

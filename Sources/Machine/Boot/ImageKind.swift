@@ -1,3 +1,5 @@
+import KernelImages
+
 /// What a file is, found out from its content.
 public enum ImageKind: Equatable, Sendable {
   case linuxBzImage

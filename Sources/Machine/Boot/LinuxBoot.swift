@@ -1,3 +1,5 @@
+import KernelImages
+
 /// The Linux/x86 boot protocol: the 64-bit entry point where kernel and processor have it, else the 32-bit one.
 ///
 /// Source: Linux Documentation/arch/x86/boot.rst and zero-page.rst, protocol 2.02–2.15.

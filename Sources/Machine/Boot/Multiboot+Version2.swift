@@ -1,3 +1,5 @@
+import KernelImages
+
 /// Multiboot 2 (specification 2.0): header of tags in the first 32 KiB, information of tags in EBX.
 ///
 /// Not modelled: EFI entry points and tags, network tag, framebuffer requests (the screen stays in text mode).
@@ -82,7 +84,7 @@ extension Multiboot {
       entry = address
     } else {
       guard ELFFile.isELF(kernel.bytes) else { throw noPlace(kernel, header: "multiboot 2 header without an address tag") }
-      let file = try ELFFile(kernel.bytes, name: kernel.name)
+      let file = try ELFFile.read(kernel.bytes, name: kernel.name)
       try file.load(into: memory, name: kernel.name)
       entry = header.entry ?? file.physicalEntry
       elf = file

@@ -1,3 +1,5 @@
+import KernelImages
+
 /// Multiboot 1 (specification 0.6.96): header in the first 8 KiB, ELF or the a.out kludge, modules, memory map.
 /// Multiboot 2 is in `Multiboot+Version2.swift`.
 enum Multiboot {
@@ -52,7 +54,7 @@ enum Multiboot {
         headerOffset: header.offset, into: memory)
     } else {
       guard ELFFile.isELF(kernel.bytes) else { throw noPlace(kernel, header: "multiboot header without address fields") }
-      let elf = try ELFFile(kernel.bytes, name: kernel.name)
+      let elf = try ELFFile.read(kernel.bytes, name: kernel.name)
       try elf.load(into: memory, name: kernel.name)
       entry = elf.physicalEntry
       sections = elf.sections

@@ -1,3 +1,5 @@
+import KernelImages
+
 /// The PVH entry of Xen guests: 32-bit protected mode at the address in the ELF note XEN_ELFNOTE_PHYS32_ENTRY,
 /// EBX pointing to struct hvm_start_info.
 ///
