@@ -46,6 +46,7 @@ let package = Package(
       dependencies: ["CZlib", "Devices", "Interpreter", "KernelImages", "Platform", "Processor", "X86", "X86Decoder"]),
 
     // The hypervisor's services.
+    .target(name: "Toolstack"),
     .target(name: "Xenstore"),
 
     // Tests of processors, this one's first. HostOracle runs code on the host's processor, in a process of its own.
@@ -82,6 +83,7 @@ let package = Package(
     .testTarget(
       name: "KernelImagesTests", dependencies: ["CBzip2", "CLZ4", "CLZMA", "CZlib", "CZstd", "KernelImages"]),
     .testTarget(name: "MachineTests", dependencies: ["Devices", "KernelImages", "Machine", "Platform", "Processor", "X86"]),
+    .testTarget(name: "ToolstackTests", dependencies: ["Toolstack"]),
     .testTarget(name: "XenstoreTests", dependencies: ["Xenstore"]),
     .testTarget(name: "DisplayTests", dependencies: ["CZlib", "Devices", "Display"]),
     .testTarget(

@@ -1,0 +1,85 @@
+/// A domain as its configuration file describes it.
+///
+/// Source: xl.cfg(5). Not modelled: what `DomainConfiguration.unsupportedKeys` lists; each of these gives a warning.
+public struct DomainConfiguration: Equatable, Sendable {
+  public enum GuestType: String, CaseIterable, Sendable { case pv, pvh, hvm }
+
+  /// What becomes of a domain that has ended.
+  public enum EndAction: String, CaseIterable, Sendable {
+    case destroy, restart
+    case renameRestart = "rename-restart"
+    case preserve
+    case coredumpDestroy = "coredump-destroy"
+    case coredumpRestart = "coredump-restart"
+    case softReset = "soft-reset"
+  }
+
+  public enum Firmware: Equatable, Sendable {
+    case bios, uefi, seabios, rombios, ovmf, pvgrub32, pvgrub64
+    case file(String)
+  }
+
+  public var name: String
+  /// Nil: whoever builds the domain makes one.
+  public var uuid: DomainUUID?
+  public var type = GuestType.pv
+
+  // Kernel.
+  public var kernel: String?
+  public var ramdisk: String?
+  /// The kernel's command line: `cmdline`, or else made of `root` and `extra`.
+  public var commandLine = ""
+
+  // Memory, in MiB.
+  public var memory = defaultMemory
+  /// What it may grow to.
+  public var maximumMemory = defaultMemory
+
+  // Processors.
+  /// vCPUs that are there at the start.
+  public var vcpus = 1
+  public var maximumVCPUs = 1
+  /// Where vCPUs may run: one entry for all of them, or one for each; the last counts for those beyond. Empty: anywhere.
+  public var affinity: [CPUAffinity] = []
+  /// Share of the processors in relation to other domains.
+  public var weight = 256
+  /// Percent of one processor that the domain may use at most; 0 for no limit.
+  public var cap = 0
+
+  // Devices.
+  public var disks: [DiskConfiguration] = []
+  public var networks: [NetworkConfiguration] = []
+  public var framebuffers: [FramebufferConfiguration] = []
+  /// An HVM domain's serial ports, as given.
+  public var serial: [String] = []
+  public var console: String?
+
+  // Ends.
+  public var onPoweroff = EndAction.destroy
+  public var onReboot = EndAction.restart
+  public var onCrash = EndAction.destroy
+  public var onWatchdog = EndAction.destroy
+  public var onSoftReset = EndAction.softReset
+
+  // Firmware.
+  /// Drives in the order in which they are tried: a floppy, c disk, d CD, n network.
+  public var boot: String?
+  public var firmware: Firmware?
+  /// Whether the clock shows local time instead of UTC.
+  public var localTime = false
+  /// Seconds that the clock is ahead.
+  public var clockOffset = 0
+
+  /// What the user should know although the file can be used.
+  public internal(set) var warnings: [ConfigurationWarning] = []
+
+  /// MiB of a domain whose file does not say.
+  public static let defaultMemory = 128
+
+  public init(name: String) { self.name = name }
+
+  /// Where a vCPU may run.
+  public func affinity(ofVCPU vcpu: Int) -> CPUAffinity? {
+    affinity.isEmpty ? nil : affinity[min(vcpu, affinity.count - 1)]
+  }
+}
