@@ -22,7 +22,7 @@ public struct ConfigurationWarning: CustomStringConvertible, Equatable, Sendable
 }
 
 /// Where settings come from.
-struct ConfigurationSource: Equatable {
+struct ConfigurationSource: Equatable, Sendable {
   /// What messages call it.
   var name: String
   /// Whether messages name a line. The command line has only one.
@@ -35,4 +35,17 @@ struct ConfigurationSource: Equatable {
   func warning(_ reason: String, key: String, line: Int) -> ConfigurationWarning {
     ConfigurationWarning(file: name, line: hasLines ? line : nil, key: key, reason: reason)
   }
+}
+
+/// Where the parts of a domain's configuration were said.
+struct ConfigurationOrigin: Equatable, Sendable {
+  struct Place: Equatable, Sendable {
+    var source: ConfigurationSource
+    var line: Int
+  }
+
+  var file = ConfigurationSource(name: "the domain's configuration")
+  var settings: [String: Place] = [:]
+  /// Lines of the elements of lists.
+  var elementLines: [String: [Int]] = [:]
 }

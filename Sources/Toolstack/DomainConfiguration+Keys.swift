@@ -12,6 +12,11 @@ extension DomainConfiguration {
       settings = try ConfigurationSyntax.parse(Array(text.utf8), from: source, after: settings)
     }
     self.init(name: "")
+    origin.file = source
+    for setting in settings {
+      origin.settings[setting.key] = ConfigurationOrigin.Place(source: setting.source, line: setting.line)
+      if case .list(let elements, _) = setting.value { origin.elementLines[setting.key] = elements.map(\.line) }
+    }
     try read(KeyReader(source: source, settings: settings))
     warnings = Self.warnings(about: settings) + warnings
   }

@@ -72,11 +72,22 @@ public struct DomainConfiguration: Equatable, Sendable {
 
   /// What the user should know although the file can be used.
   public internal(set) var warnings: [ConfigurationWarning] = []
+  var origin = ConfigurationOrigin()
 
   /// MiB of a domain whose file does not say.
   public static let defaultMemory = 128
 
   public init(name: String) { self.name = name }
+
+  /// An error about a key, for whoever finds out later that its value is of no use: a file that is not there, say.
+  /// - Parameters:
+  ///   - index: which element of its list is meant.
+  ///   - reason: what follows the key: "names /boot/vmlinuz, which is not there".
+  public func error(_ key: String, element index: Int? = nil, _ reason: String) -> ConfigurationError {
+    let place = origin.settings[key]
+    let line = index.flatMap { i in origin.elementLines[key].flatMap { $0.indices.contains(i) ? $0[i] : nil } }
+    return (place?.source ?? origin.file).error("\(key) \(reason)", key: key, line: line ?? place?.line)
+  }
 
   /// Where a vCPU may run.
   public func affinity(ofVCPU vcpu: Int) -> CPUAffinity? {

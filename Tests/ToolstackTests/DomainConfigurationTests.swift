@@ -60,11 +60,9 @@ import Testing
 
   @Test func whatIsNotSaid() throws {
     let c = try parse("name = 'g'")
-    #expect(c == {
-      var c = DomainConfiguration(name: "g")
-      c.type = .pv
-      return c
-    }())
+    var plain = DomainConfiguration(name: "g")
+    plain.origin = c.origin
+    #expect(c == plain)
     #expect(c.memory == 128 && c.maximumMemory == 128 && c.vcpus == 1 && c.maximumVCPUs == 1 && c.weight == 256 && c.cap == 0)
     #expect(c.onPoweroff == .destroy && c.onReboot == .restart && c.onCrash == .destroy)
     #expect(c.onWatchdog == .destroy && c.onSoftReset == .softReset)
@@ -178,6 +176,16 @@ import Testing
     #expect(throws: ConfigurationError(
       file: "g.cfg", line: nil, key: "name", reason: "name is missing: give the domain one, like name = \"guest\"")
     ) { try parse("memory = 5") }
+  }
+
+  @Test func laterErrorsNameTheLineToo() throws {
+    let c = try parse("name = 'g'\nkernel = '/k'\ndisk = [\n'/a,raw,xvda',\n'/b,raw,xvdb' ]", "ramdisk='/r'")
+    #expect(c.error("kernel", "names /k, which is not there").description == "g.cfg, line 2: kernel names /k, which is not there")
+    #expect(c.error("disk", element: 1, "has /b, which is not there").description == "g.cfg, line 5: disk has /b, which is not there")
+    #expect(c.error("disk", element: 2, "is strange").description == "g.cfg, line 3: disk is strange")
+    #expect(c.error("ramdisk", "is empty").description == "g.cfg with ramdisk='/r': ramdisk is empty")
+    #expect(c.error("memory", "is too small").description == "g.cfg: memory is too small")
+    #expect(DomainConfiguration(name: "x").error("kernel", "is missing").description == "the domain's configuration: kernel is missing")
   }
 
   @Test func overridesCountInsteadOfTheFile() throws {
