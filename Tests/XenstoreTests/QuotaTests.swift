@@ -173,6 +173,21 @@ import Testing
     #expect(server.usage(of: 4).outstanding == 0)
   }
 
+  /// What is under way is sent to its end, however late: half a message would be the end of the connection.
+  @Test func halfAnEventIsNotDropped() {
+    let other = Client(server, domid: 5)
+    _ = guest.ask(.setPermissions, "/local/domain/4", "r4")
+    _ = other.ask(.watch, "/local/domain/4", "t")
+    _ = other.takeEvents()
+    _ = guest.write("a", "")
+    _ = guest.write("b", "")
+    let start = server.takeOutput(on: other.id, upTo: 20)
+    server.advance(to: 20_000)
+    let first = XenstoreMessage(.watchEvent, payload: Array("/local/domain/4/a\0t\0".utf8)).bytes
+    #expect(start + server.takeOutput(on: other.id, upTo: .max) == first)
+    #expect(server.usage(of: 4).outstanding == 0)
+  }
+
   @Test func eventsDoNotFillAReceiverThatDoesNotFetch() {
     let other = Client(server, domid: 5)
     _ = other.ask(.watch, "/big", String(repeating: "t", count: 1000))
