@@ -115,13 +115,31 @@ private func makeBzImage(relocatable: Bool = true, has64: Bool = true, preferred
     #expect(text?.contains("--cpu") == true)
   }
 
-  @Test func movesDownWhenPreferredAddressHasNoMemory() throws {
-    let entry = try load(makeBzImage(), memory: bootMemory(8 << 20))
-    #expect(entry.instructionPointer == 0x20_0200)
-    let text = sentence { () throws(MachineError) in
-      _ = try load(makeBzImage(relocatable: false), memory: bootMemory(8 << 20))
+  /// A relocatable kernel moves itself up to its preferred address: what it needs must be there, wherever it is loaded.
+  @Test(arguments: [false, true], [false, true])
+  func needsMemoryWhereItRuns(relocatable: Bool, has64: Bool) throws {
+    let image = makeBzImage(relocatable: relocatable, has64: has64)
+    for megabytes in [8, 16] as [UInt64] {
+      let text = sentence { () throws(MachineError) in _ = try load(image, memory: bootMemory(megabytes << 20)) }
+      #expect(text?.contains("--memory") == true, "\(megabytes)M")
     }
-    #expect(text?.contains("--memory") == true)
+    #expect(try load(image, memory: bootMemory(18 << 20)).instructionPointer == (has64 ? 0x100_0200 : 0x100_0000))
+  }
+
+  /// The last of low memory belongs to the ACPI tables.
+  @Test func tablesAreNotOverwritten() throws {
+    let memory = bootMemory()
+    let end = memory.layout.acpiBase
+    #expect(end < memory.layout.lowMemory)
+    try memory.claim(end - 4096, 4096, for: "a")
+    #expect(sentence { () throws(MachineError) in try memory.claim(end - 8192, 8193, for: "b") } != nil)
+    #expect(sentence { () throws(MachineError) in try memory.claim(end, 1, for: "c") }?.contains("--memory") == true)
+  }
+
+  @Test func preferredAddressIsAligned() throws {
+    #expect(try load(makeBzImage(preferred: 0x110_0000), memory: bootMemory()).instructionPointer == 0x120_0200)
+    #expect(try load(makeBzImage(preferred: 0), memory: bootMemory()).instructionPointer == 0x20_0200)
+    #expect(sentence { () throws(MachineError) in _ = try load(makeBzImage(preferred: .max), memory: bootMemory()) }?.contains("elsewhere") == true)
   }
 
   @Test func refusesWhatCannotWork() {
@@ -133,7 +151,7 @@ private func makeBzImage(relocatable: Bool = true, has64: Bool = true, preferred
       _ = try load(Array(makeBzImage()[..<900]), memory: bootMemory())
     }?.contains("vmlinuz") == true)
     #expect(sentence { () throws(MachineError) in
-      _ = try load(makeBzImage(), memory: bootMemory(8 << 20), initrd: [UInt8](repeating: 1, count: 9 << 20))
+      _ = try load(makeBzImage(), memory: bootMemory(18 << 20), initrd: [UInt8](repeating: 1, count: 19 << 20))
     }?.contains("initrd") == true)
   }
 }
@@ -261,6 +279,15 @@ private func makeBzImage(relocatable: Bool = true, has64: Bool = true, preferred
     let module = memory.u64(info + 16)
     #expect(memory.u64(module + 8) == 1 && memory.u32(memory.u64(module)) & 0xFF == 9)
     #expect(memory.u64(memory.u64(info + 40) + 8) == PhysicalLayout.ebda)
+    // Its entry is 32-bit code, the rest is not.
+    for (bits64, model) in [(true, "pentium3"), (false, "pentium3"), (true, "x86-64-v1")] {
+      let kernel = makeELF(
+        is64Bit: bits64, entry: 0x100_0000, virtual: 0x100_0000, physical: 0x100_0000, code: [0xF4], note: ("Xen", 18, [0, 0, 0, 1, 0, 0, 0, 0]))
+      var configuration = MachineConfiguration(boot: BootDescription(.kernel(.init(name: "k", bytes: kernel), initrd: nil, commandLine: "", modules: [])))
+      configuration.cpu = try CPUSelection(model)
+      let text = sentence { () throws(MachineError) in _ = try Machine(configuration) }
+      #expect((text?.contains("--cpu") == true) == (bits64 && model == "pentium3"), "\(text ?? "")")
+    }
   }
 
   @Test func bootSectorNeedsItsSignature() throws {
@@ -298,11 +325,11 @@ private func makeBzImage(relocatable: Bool = true, has64: Bool = true, preferred
   @Test func imagesAreRecognised() {
     var iso = [UInt8](repeating: 0, count: 0x8010)
     iso.replaceSubrange(0x8001..<0x8006, with: Array("CD001".utf8))
-    #expect(ImageKind.detect(iso, fileSize: iso.count) == .iso)
-    #expect(ImageKind.detect(makeBzImage(), fileSize: 8192) == .linuxBzImage)
-    #expect(ImageKind.detect([0x51, 0x46, 0x49, 0xFB, 0, 0, 0, 3], fileSize: 8) == .qcow2)
-    #expect(ImageKind.detect(Array("conectix".utf8), fileSize: 8) == .vhd)
-    #expect(ImageKind.detect([], fileSize: 0) == .unknown)
+    #expect(ImageKind.detect(iso) == .iso)
+    #expect(ImageKind.detect(makeBzImage()) == .linuxBzImage)
+    #expect(ImageKind.detect([0x51, 0x46, 0x49, 0xFB, 0, 0, 0, 3]) == .qcow2)
+    #expect(ImageKind.detect(Array("conectix".utf8)) == .vhd)
+    #expect(ImageKind.detect([]) == .unknown)
   }
 
   @Test func packedFilesAreUnpackedAndDamageIsASentence() throws {

@@ -31,7 +31,7 @@ enum BootLoader {
     var file = given
     file.bytes = try PackedFile.unpacked(file.bytes, name: file.name)
     let rsdp = tables.rsdpAddress
-    switch ImageKind.detect(file.bytes, fileSize: file.bytes.count) {
+    switch ImageKind.detect(file.bytes) {
     case .linuxBzImage:
       try refuse(modules, for: file)
       return try LinuxBoot.loadBzImage(
@@ -48,6 +48,7 @@ enum BootLoader {
         return try Multiboot.load1(file, header: header, commandLine: commandLine, modules: all, into: memory)
       }
       let elf = try ELFFile.read(file.bytes, name: file.name)
+      if elf.is64Bit && !longMode { throw LinuxBoot.needsLongMode(file.name) }
       if let entry = PVH.entry(of: elf) {
         return try PVH.load(
           elf, name: file.name, entry: entry, initrd: initrd, commandLine: commandLine, modules: modules,

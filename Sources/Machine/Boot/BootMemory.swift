@@ -16,7 +16,8 @@ final class BootMemory {
     let (end, overflow) = base.addingReportingOverflow(size)
     if overflow { return false }
     if end <= PhysicalLayout.vgaWindow.lowerBound { return true }
-    if base >= 0xC_0000, end <= layout.lowMemory { return true }
+    // The ACPI tables at the top are not the program's.
+    if base >= 0xC_0000, end <= layout.acpiBase { return true }
     return base >= PhysicalLayout.highBase && end <= PhysicalLayout.highBase + layout.highMemory
   }
 

@@ -7,13 +7,12 @@ public enum ImageKind: Equatable, Sendable {
   case multibootNonELF
   case qcow2, vhd, iso
   case gzip
-  /// 512 bytes (or a multiple, when a partition table or floppy follows) with 55 AA at 510.
+  /// 55 AA at offset 510, and none of the others.
   case bootSector
   case unknown
 
   /// - Parameter image: the file, or at least its first 64 KiB.
-  /// - Parameter fileSize: length of the whole file.
-  public static func detect(_ image: [UInt8], fileSize: Int) -> ImageKind {
+  public static func detect(_ image: [UInt8]) -> ImageKind {
     func at(_ offset: Int, _ text: String) -> Bool {
       let pattern = Array(text.utf8)
       return image.count >= offset + pattern.count && Array(image[offset..<offset + pattern.count]) == pattern

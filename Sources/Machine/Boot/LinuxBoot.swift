@@ -103,7 +103,7 @@ enum LinuxBoot {
     return try entry(at: header.has64BitEntry ? base + 0x200 : base, long: header.has64BitEntry, memory)
   }
 
-  private static func needsLongMode(_ name: String) -> MachineError {
+  static func needsLongMode(_ name: String) -> MachineError {
     .usage("\(name) is a 64-bit kernel, but the chosen CPU model has no 64-bit mode: choose another with --cpu")
   }
 
@@ -127,18 +127,15 @@ enum LinuxBoot {
     return try entry(at: elf.physicalEntry, long: elf.is64Bit, memory)
   }
 
-  /// The kernel's preferred address if RAM is there, else (when it may move) the lowest place at or above 1 MiB.
+  /// Where the kernel will run: a relocatable one moves itself up to its preferred address when it is loaded lower, so
+  /// loading it there is no loss, and `room` must be free from there on (boot.rst, pref_address and init_size).
   private static func place(
     _ header: Header, room: UInt64, name: String, _ memory: BootMemory
   ) throws(MachineError) -> UInt64 {
-    guard header.isRelocatable else {
-      try memory.claim(header.preferredAddress, room, for: name)
-      return header.preferredAddress
-    }
-    let top = memory.layout.acpiBase
     var base = header.preferredAddress
-    if base == 0 || base > top || top - base < room {
-      base = (0x10_0000 + header.alignment - 1) / header.alignment * header.alignment
+    if header.isRelocatable {
+      let (sum, overflow) = max(base, 0x10_0000).addingReportingOverflow(header.alignment - 1)
+      base = overflow ? .max : sum & ~(header.alignment - 1)
     }
     try memory.claim(base, room, for: name)
     return base
