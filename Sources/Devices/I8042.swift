@@ -4,7 +4,8 @@
 /// (one port each). IRQ 1 (keyboard), IRQ 12 (mouse).
 ///
 /// Answers to commands are there at once, so nobody waits for them; keys and motion come half a millisecond
-/// after the last byte was read, as programs that read port 60h twice in one interrupt expect.
+/// after the last byte was read, as programs that read port 60h twice in one interrupt expect. A guest that gives commands and
+/// reads nothing loses answers, as it does on hardware, whose controller has one output buffer and whose keyboard has 16 bytes.
 ///
 /// Not modelled: the security commands (A4h–A6h answer "no password"), timeouts and parity errors, the input port's straps.
 
@@ -29,6 +30,7 @@ public final class I8042: Device {
   private enum Source: UInt8 { case controller = 0, keyboard = 1, mouse = 2 }
 
   private static let eventGap: VirtualTime = 500_000
+  private static let answerCapacity = 16
 
   private let clock: VirtualClock
   private let gate: A20Gate
@@ -84,9 +86,6 @@ public final class I8042: Device {
     }
     fill()
   }
-
-  public func pressKey(_ key: Key) { setKey(key, down: true) }
-  public func releaseKey(_ key: Key) { setKey(key, down: false) }
 
   /// Moves the mouse by counts: right, up, and wheel away from the user are positive.
   public func moveMouse(dx: Int32, dy: Int32, wheel: Int32 = 0) {
@@ -174,6 +173,7 @@ public final class I8042: Device {
   }
 
   private func answer(_ byte: UInt8, from source: Source = .controller) {
+    guard answers.count < Self.answerCapacity else { return }
     answers.append(byte)
     answerSources.append(source.rawValue)
   }
@@ -183,14 +183,14 @@ public final class I8042: Device {
   /// Port 60h.
   public private(set) lazy var data = PortWindow(
     read: { [unowned self] _, _ in
+      let byte = output
       if isOutputFull {
         isOutputFull = false
         nextEvent = clock.now &+ Self.eventGap
         updateLines()
-        defer { fill() }
-        return UInt32(output)
+        fill()
       }
-      return UInt32(output)
+      return UInt32(byte)
     },
     write: { [unowned self] _, value, _ in
       lastWriteWasCommand = false
@@ -318,7 +318,7 @@ public final class I8042: Device {
     keyboardLevel = try reader.getBool()
     mouseLevel = try reader.getBool()
     nextEvent = try reader.get(UInt64.self)
-    guard memory.count == 32, answers.count == answerSources.count else {
+    guard memory.count == 32, answers.count == answerSources.count, answers.count <= Self.answerCapacity else {
       throw StateError("the saved state of the keyboard controller is damaged")
     }
   }

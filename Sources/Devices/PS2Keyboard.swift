@@ -24,6 +24,8 @@ struct PS2Keyboard {
   private(set) var repeating: UInt16 = 0
 
   private static let eventCapacity = 64
+  /// The buffer of IBM's keyboard.
+  private static let responseCapacity = 16
 
   // MARK: Keys
 
@@ -93,6 +95,11 @@ struct PS2Keyboard {
 
   // MARK: Commands
 
+  /// An answer that finds the buffer full is lost.
+  private mutating func respond(_ bytes: UInt8...) {
+    if responses.count + bytes.count <= Self.responseCapacity { responses += bytes }
+  }
+
   mutating func receive(_ byte: UInt8) {
     let command = expectedParameter
     expectedParameter = 0
@@ -101,24 +108,24 @@ struct PS2Keyboard {
     case 0xF3: typematic = byte & 0x7F
     case 0xF0:
       if byte == 0 {
-        responses += [0xFA, scanCodeSet]
+        respond(0xFA, scanCodeSet)
         return
       }
       if byte <= 3 { scanCodeSet = byte }
     case 0xFB, 0xFC, 0xFD: break
     default: return execute(byte)
     }
-    responses.append(0xFA)
+    respond(0xFA)
   }
 
   private mutating func execute(_ command: UInt8) {
     switch command {
     case 0xED, 0xF0, 0xF3, 0xFB, 0xFC, 0xFD: expectedParameter = command
     case 0xEE:
-      responses.append(0xEE)
+      respond(0xEE)
       return
     case 0xF2:
-      responses += [0xFA, 0xAB, 0x83]
+      respond(0xFA, 0xAB, 0x83)
       return
     case 0xF4:
       events.removeAll()
@@ -132,7 +139,7 @@ struct PS2Keyboard {
     case 0xF9: set3Mode = 0
     case 0xFA: set3Mode = 3
     case 0xFE:
-      responses.append(lastSent)
+      respond(lastSent)
       return
     case 0xFF:
       let held = pressed
@@ -141,10 +148,10 @@ struct PS2Keyboard {
       responses = [0xFA, 0xAA]
       return
     default:
-      responses.append(0xFE)
+      respond(0xFE)
       return
     }
-    responses.append(0xFA)
+    respond(0xFA)
   }
 
   private mutating func setDefaults() {
@@ -191,7 +198,9 @@ struct PS2Keyboard {
     isScanning = try reader.getBool()
     repeating = try reader.get(UInt16.self)
     let count = try reader.get(UInt32.self)
-    guard count <= 512 else { throw StateError("the saved state of the keyboard is damaged") }
+    guard count <= 512, responses.count <= Self.responseCapacity, events.count <= Self.eventCapacity else {
+      throw StateError("the saved state of the keyboard is damaged")
+    }
     pressed = []
     for _ in 0..<count { pressed.insert(try reader.get(UInt16.self)) }
   }

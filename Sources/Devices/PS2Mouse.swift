@@ -79,9 +79,16 @@ struct PS2Mouse {
 
   // MARK: Commands
 
+  private static let responseCapacity = 16
+
+  /// An answer that finds the buffer full is lost.
+  private mutating func respond(_ bytes: [UInt8]) {
+    if responses.count + bytes.count <= Self.responseCapacity { responses += bytes }
+  }
+
   mutating func receive(_ byte: UInt8) {
     if isWrapping, byte != 0xEC, byte != 0xFF {
-      responses.append(byte)
+      respond([byte])
       return
     }
     switch expectedParameter {
@@ -90,11 +97,11 @@ struct PS2Mouse {
       rate = byte
       lastRates = [lastRates[1], lastRates[2], byte]
       if lastRates == [200, 100, 80] { id = 3 } else if lastRates == [200, 200, 80], id == 3 { id = 4 }
-      responses.append(0xFA)
+      respond([0xFA])
     case 0xE8:
       expectedParameter = 0
       resolution = byte & 3
-      responses.append(0xFA)
+      respond([0xFA])
     default: execute(byte)
     }
   }
@@ -107,18 +114,17 @@ struct PS2Mouse {
     case 0xE9:
       let status = (isRemote ? 0x40 : 0) | (isReporting ? 0x20 : 0) | (isScaled ? 0x10 : 0)
         | (buttons & 1) << 2 | (buttons & 4) >> 1 | (buttons & 2) >> 1
-      responses += [0xFA, status, resolution, rate]
+      respond([0xFA, status, resolution, rate])
       return
     case 0xEA: isRemote = false
     case 0xEB:
-      responses.append(0xFA)
-      responses += packet()
+      respond([0xFA] + packet())
       return
     case 0xEC: isWrapping = false
     case 0xEE: isWrapping = true
     case 0xF0: isRemote = true
     case 0xF2:
-      responses += [0xFA, id]
+      respond([0xFA, id])
       return
     case 0xF4: isReporting = true
     case 0xF5:
@@ -126,7 +132,7 @@ struct PS2Mouse {
       events.removeAll()
     case 0xF6: setDefaults()
     case 0xFE:
-      responses.append(lastSent)
+      respond([lastSent])
       return
     case 0xFF:
       setDefaults()
@@ -135,10 +141,10 @@ struct PS2Mouse {
       responses = [0xFA, 0xAA, 0x00]
       return
     default:
-      responses.append(0xFE)
+      respond([0xFE])
       return
     }
-    responses.append(0xFA)
+    respond([0xFA])
   }
 
   private mutating func setDefaults() {
@@ -194,7 +200,9 @@ struct PS2Mouse {
     dx = try reader.get(Int32.self)
     dy = try reader.get(Int32.self)
     wheel = try reader.get(Int32.self)
-    guard (-4096...4096).contains(dx), (-4096...4096).contains(dy), (-64...64).contains(wheel) else {
+    guard responses.count <= Self.responseCapacity, events.count <= 4,
+      (-4096...4096).contains(dx), (-4096...4096).contains(dy), (-64...64).contains(wheel)
+    else {
       throw StateError("the saved state of the mouse is damaged")
     }
   }

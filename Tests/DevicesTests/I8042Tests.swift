@@ -58,23 +58,23 @@ import Testing
 
   @Test func keysArriveTranslated() {
     let c = makeController()
-    c.pressKey(.a)
+    c.setKey(.a, down: true)
     #expect(lines.levels[1])
     #expect(c.data.in(0) == 0x1E)
     #expect(!lines.levels[1])
-    c.releaseKey(.a)
+    c.setKey(.a, down: false)
     #expect(c.command.in(0) & 1 == 0, "the next byte takes its time")
     #expect(c.data.in(0) == 0x1E, "and the old one can be read again")
     clock.run(for: 500_000)
     #expect(drain(c) == [0x9E])
-    c.pressKey(.right)
-    c.releaseKey(.right)
+    c.setKey(.right, down: true)
+    c.setKey(.right, down: false)
     #expect(drain(c) == [0xE0, 0x4D, 0xE0, 0xCD])
-    c.pressKey(.pause)
-    c.releaseKey(.pause)
+    c.setKey(.pause, down: true)
+    c.setKey(.pause, down: false)
     #expect(drain(c) == [0xE1, 0x1D, 0x45, 0xE1, 0x9D, 0xC5])
-    c.pressKey(.printScreen)
-    c.releaseKey(.printScreen)
+    c.setKey(.printScreen, down: true)
+    c.setKey(.printScreen, down: false)
     #expect(drain(c) == [0xE0, 0x2A, 0xE0, 0x37, 0xE0, 0xB7, 0xE0, 0xAA])
   }
 
@@ -82,14 +82,14 @@ import Testing
     var seen: Set<String> = []
     for key in Key.allCases {
       let c = makeController(translated: false)
-      c.pressKey(key)
+      c.setKey(key, down: true)
       let set2 = drain(c)
       let translated = makeController()
-      translated.pressKey(key)
+      translated.setKey(key, down: true)
       let set1 = drain(translated)
       let direct = makeController(translated: false)
       _ = keyboard(direct, 0xF0, 1)
-      direct.pressKey(key)
+      direct.setKey(key, down: true)
       #expect(drain(direct) == set1, "\(key): set 1 is what the controller makes of set 2")
       #expect(!set2.isEmpty && set1.allSatisfy { $0 != 0xFF })
       seen.insert("\(set1)")
@@ -108,21 +108,21 @@ import Testing
     #expect(keyboard(c, 0xFF) == [0xFA, 0xAA])
     #expect(keyboard(c, 0x01) == [0xFE])
     #expect(keyboard(c, 0xF5) == [0xFA])
-    c.pressKey(.a)
+    c.setKey(.a, down: true)
     #expect(drain(c).isEmpty, "scanning is off")
     #expect(keyboard(c, 0xF4) == [0xFA])
     let raw = makeController(translated: false)
     #expect(keyboard(raw, 0xF0, 0) == [0xFA, 0xFA, 0x02])
     #expect(keyboard(raw, 0xF2) == [0xFA, 0xAB, 0x83])
     #expect(keyboard(raw, 0xF0, 3) == [0xFA, 0xFA])
-    raw.pressKey(.escape)
-    raw.releaseKey(.escape)
+    raw.setKey(.escape, down: true)
+    raw.setKey(.escape, down: false)
     #expect(drain(raw) == [0x08, 0xF0, 0x08])
   }
 
   @Test func typematicRepeats() {
     let c = makeController()
-    c.pressKey(.x)
+    c.setKey(.x, down: true)
     #expect(c.data.in(0) == 0x2D)
     clock.run(to: 499_000_000)
     #expect(c.command.in(0) & 1 == 0)
@@ -130,11 +130,11 @@ import Testing
     #expect(c.data.in(0) == 0x2D)
     clock.run(for: 100_000_000)
     #expect(c.data.in(0) == 0x2D)
-    c.releaseKey(.x)
+    c.setKey(.x, down: false)
     #expect(drain(c) == [0xAD])
     clock.run(for: 1_000_000_000)
     #expect(c.command.in(0) & 1 == 0)
-    c.releaseKey(.y)
+    c.setKey(.y, down: false)
     #expect(drain(c).isEmpty, "a key that was not down")
   }
 
@@ -189,7 +189,7 @@ import Testing
   @Test func disabledPortsHoldTheirBytes() {
     let c = makeController()
     c.command.out(0, 0xAD)
-    c.pressKey(.b)
+    c.setKey(.b, down: true)
     #expect(drain(c).isEmpty)
     c.command.out(0, 0xAE)
     #expect(drain(c) == [0x30])
@@ -206,8 +206,8 @@ import Testing
   @Test func stateSurvives() throws {
     let c = makeController()
     _ = mouse(c, 0xF3, 200, 0xF3, 100, 0xF3, 80, 0xF4)
-    c.pressKey(.leftShift)
-    c.pressKey(.right)
+    c.setKey(.leftShift, down: true)
+    c.setKey(.right, down: true)
     c.moveMouse(dx: 400, dy: 20, wheel: -1)
     _ = c.data.in(0)
     let clock2 = VirtualClock()
@@ -222,6 +222,32 @@ import Testing
     }
     #expect(a == b && a.count > 10)
     #expect(savedBytes(c, clock) == savedBytes(other, clock2))
+  }
+
+  /// Answers that nobody reads do not pile up; what fits comes in its order.
+  @Test func unreadAnswersAreLost() throws {
+    for commands in [[0x20], [0xAB], [0xD0], [0xD2], [0xD3], [0xD4, 0xEC], [0xD4, 0xEB], [0xD4, 0xF2], [0xD4, 0xE9], [0xD4, 0xFE]] as [[UInt8]] {
+      let c = makeController()
+      for _ in 0..<1000 {
+        c.command.out(0, commands[0])
+        if commands[0] > 0xD1 { c.data.out(0, commands.count > 1 ? commands[1] : 0x55) }
+      }
+      #expect((1...17).contains(drain(c).count), "\(commands)")
+      // Afterwards it works as ever.
+      c.command.out(0, 0xAB)
+      #expect(drain(c) == [0])
+    }
+    for command in [0xEE, 0xF2, 0xF4, 0xFE, 0x11, 0xFF] as [UInt8] {
+      let c = makeController(translated: false)
+      for _ in 0..<1000 { c.data.out(0, command) }
+      #expect((1...17).contains(drain(c).count), "\(command)")
+      #expect(keyboard(c, 0xEE) == [0xEE])
+    }
+    // An answer is lost as a whole.
+    let c = makeController(translated: false)
+    for _ in 0..<1000 { c.data.out(0, 0xF2) }
+    let identities = drain(c)
+    #expect(identities.count % 3 == 0 && stride(from: 0, to: identities.count, by: 3).allSatisfy { identities[$0..<$0 + 3] == [0xFA, 0xAB, 0x83] })
   }
 
   @Test func anyInputIsHarmless() throws {
