@@ -22,24 +22,26 @@ public struct CPUSelection: Sendable {
       }
       if sign == "+" { adding.insert(feature) } else { removing.insert(feature) }
     }
-    let features = try Self.complete(base.features.union(adding).subtracting(removing), adding: adding, removing: removing, text)
+    let features = try Self.complete(base.features, adding: adding, removing: removing, text)
     self.text = text
     model = base.with(adding: features, removing: base.features.subtracting(features))
   }
 
   /// An added feature brings what it builds on; a removed one takes along what builds on it.
   private static func complete(
-    _ wanted: FeatureSet, adding: FeatureSet, removing: FeatureSet, _ text: String
+    _ base: FeatureSet, adding: FeatureSet, removing: FeatureSet, _ text: String
   ) throws(MachineError) -> FeatureSet {
-    var features = wanted
+    var gone = removing
     // Each round settles at least one more link of a chain.
     for _ in requirements {
-      for (feature, needed) in requirements where features.contains(feature) && !features.contains(needed) {
-        if optional.contains(needed), !removing.contains(needed) {
-          features.insert(needed)
-        } else if optional.contains(feature), !adding.contains(feature) {
-          features.remove(feature)
-        }
+      for (feature, needed) in requirements where gone.contains(needed) && optional.contains(feature) && !adding.contains(feature) {
+        gone.insert(feature)
+      }
+    }
+    var features = base.union(adding).subtracting(gone)
+    for _ in requirements {
+      for (feature, needed) in requirements where features.contains(feature) && optional.contains(needed) && !gone.contains(needed) {
+        features.insert(needed)
       }
     }
     for (feature, needed) in requirements where features.contains(feature) && !features.contains(needed) {
@@ -79,7 +81,8 @@ public struct CPUSelection: Sendable {
     (.xsaveopt, .xsave), (.xsavec, .xsave), (.xgetbv1, .xsave), (.xsaves, .xsavec), (.xsave, .fxsr), (.pku, .xsave),
     (.pku, .longMode), (.la57, .longMode), (.pcid, .longMode), (.invpcid, .longMode), (.longMode, .pae), (.longMode, .msr),
     (.longMode, .sse2), (.longMode, .syscall), (.nx, .pae), (.x2apic, .apic), (.apic, .msr), (.fsgsbase, .longMode),
-    (.page1GB, .longMode), (.cx16, .longMode), (.lahf64, .longMode), (.rdtscp, .tsc), (.tscDeadline, .apic),
+    (.page1GB, .longMode), (.cx16, .longMode), (.lahf64, .longMode), (.rdtscp, .tsc), (.tscDeadline, .apic), (.tscDeadline, .tsc),
+    (.tscAdjust, .tsc), (.invariantTSC, .tsc),
   ]
 }
 

@@ -108,6 +108,7 @@ public final class Machine {
     for connection in connections {
       connection.lapic.reset()
       connection.processor.reset()
+      connection.rebase()
       // A processor without an APIC has its INTR pin on the PIC; a kernel without firmware expects the same of one that has.
       if firmware == nil || !configuration.cpu.model.features.contains(.apic) { connection.lapic.configureVirtualWire() }
     }

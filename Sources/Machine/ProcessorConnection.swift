@@ -52,7 +52,7 @@ final class ProcessorConnection: ProcessorBus, ProcessorSignals {
     timeBase = base
   }
 
-  /// After a restore the counter is as it was saved; only the base is new.
+  /// After a restore the counter is as it was saved, after a reset it is 0; only the base is new.
   func rebase() { timeBase = clock.now &- processor.retired }
 
   /// Brings the clock to the instruction at hand.

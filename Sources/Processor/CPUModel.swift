@@ -25,7 +25,7 @@ public final class CPUModel: @unchecked Sendable {
   public let linearAddressBits: UInt8
   public let hasCPUID: Bool
   public let caches: [Cache]
-  /// Highest basic and extended leaf; the latter 0 where there are none.
+  /// Highest basic and extended leaf, at least those that report a feature; the latter 0 where there are none.
   public let maximumLeaf: UInt32
   public let maximumExtendedLeaf: UInt32
   /// IA32_ARCH_CAPABILITIES.
@@ -76,8 +76,6 @@ public final class CPUModel: @unchecked Sendable {
     self.linearAddressBits = linearAddressBits
     self.hasCPUID = hasCPUID
     self.caches = caches
-    self.maximumLeaf = maximumLeaf
-    self.maximumExtendedLeaf = maximumExtendedLeaf
     self.archCapabilities = archCapabilities
     self.processorCount = processorCount
     self.tscFrequency = tscFrequency
@@ -92,6 +90,12 @@ public final class CPUModel: @unchecked Sendable {
     supportedXCR0 = f.contains(.xsave) ? xcr0 : 1
     // OSXSAVE and OSPKE mirror CR4.
     let reported = f.subtracting([.osxsave, .ospke])
+    var leaves = reported.features.compactMap { $0.cpuid?.leaf }
+    // The XSAVE area is described by a leaf of its own, and the size of linear addresses.
+    if f.contains(.xsave) { leaves.append(0xD) }
+    if f.contains(.longMode) { leaves.append(0x8000_0008) }
+    self.maximumLeaf = hasCPUID ? leaves.filter { $0 < 0x8000_0000 }.reduce(maximumLeaf, max) : maximumLeaf
+    self.maximumExtendedLeaf = leaves.filter { $0 >= 0x8000_0000 }.reduce(maximumExtendedLeaf, max)
     feature1C = reported.cpuid(leaf: 1, .ecx)
     feature1D = reported.cpuid(leaf: 1, .edx)
     feature7B = reported.cpuid(leaf: 7, .ebx)

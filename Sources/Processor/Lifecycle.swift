@@ -101,6 +101,7 @@ extension CPU {
       p.pointee.sysenterESP = 0
       p.pointee.sysenterEIP = 0
       p.pointee.tscAux = 0
+      p.pointee.tscOffset = 0 &- p.pointee.retired
       p.pointee.miscEnable = 1
       p.pointee.mtrrDefType = 0
       p.pointee.xss = 0

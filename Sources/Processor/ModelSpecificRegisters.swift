@@ -2,7 +2,10 @@ import X86
 
 /// Model-specific registers (SDM vol. 4). What is not listed raises #GP, as does a write that sets reserved bits.
 ///
-/// Not modelled: performance monitoring, last-branch records, BTF, speculation controls, power and thermal management.
+/// Bits 63-32 of IA32_SYSENTER_CS, which the processor does not use, are not kept.
+///
+/// Not modelled: performance monitoring, last-branch records and BTF (their bits of IA32_DEBUGCTL are kept without effect), speculation
+/// controls, power and thermal management.
 
 public enum MSR {
   public static let p5MachineCheckAddress: UInt32 = 0x0
@@ -123,8 +126,7 @@ extension CPU {
     if MSR.x2APICFirst...MSR.x2APICLast ~= index, has(.x2apic) { return try writeAPIC(index, value) }
     guard let old = readMSR(index) else { throw .generalProtection() }
     switch index {
-    case MSR.p5MachineCheckAddress, MSR.p5MachineCheckType, MSR.platformID, MSR.microcodeRevision:
-      break
+    case MSR.p5MachineCheckAddress, MSR.p5MachineCheckType, MSR.microcodeRevision: break
     case MSR.timeStampCounter:
       let change = value &- old
       s.pointee.tscOffset = s.pointee.tscOffset &+ change
@@ -140,14 +142,18 @@ extension CPU {
     case MSR.sysenterCS: s.pointee.sysenterCS = value & 0xFFFF_FFFF
     case MSR.sysenterESP: s.pointee.sysenterESP = try canonical(value)
     case MSR.sysenterEIP: s.pointee.sysenterEIP = try canonical(value)
-    case MSR.machineCheckStatus: s.pointee.msr.machineCheckStatus = value & 7
+    case MSR.machineCheckStatus:
+      if value & ~7 != 0 { throw .generalProtection() }
+      s.pointee.msr.machineCheckStatus = value
     case MSR.miscEnable:
       // Reserved bits fault, those that tell what there is stay (SDM vol. 4, IA32_MISC_ENABLE). The others are kept without effect.
       let writable: UInt64 = 1 << 0 | 1 << 3 | 1 << 16 | 1 << 18 | 1 << 22 | 1 << 23 | 1 << 34
       let readOnly: UInt64 = 1 << 7 | 1 << 11 | 1 << 12
       if value & ~(writable | readOnly) != 0 { throw .generalProtection() }
       s.pointee.miscEnable = (s.pointee.miscEnable & readOnly) | (value & writable)
-    case MSR.debugControl: s.pointee.msr.debugControl = value & 3
+    case MSR.debugControl:
+      if value & ~3 != 0 { throw .generalProtection() }
+      s.pointee.msr.debugControl = value
     case MSR.mtrrPhysicalBase0..<(MSR.mtrrPhysicalBase0 + 16):
       try writeVariableRange(Int(index - MSR.mtrrPhysicalBase0), value)
     case MSR.pat: s.pointee.pat = try memoryTypes(value, allowUncachedMinus: true)

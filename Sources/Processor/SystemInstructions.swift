@@ -200,7 +200,7 @@ extension CPU {
     let (low, address) = try load128(i.segment, effectiveOffset(i), aligned: false)
     let type = is64Bit ? gpr(i.op0.register) : gpr(i.op0.register) & 0xFFFF_FFFF
     let pcid = low & 0xFFF
-    if type > 3 || low &>> 12 != 0 && type < 2 { throw .generalProtection() }
+    if type > 3 || low &>> 12 != 0 { throw .generalProtection() }
     switch type {
     case 0:
       if !isCanonical(address) { throw .generalProtection() }

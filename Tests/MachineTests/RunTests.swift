@@ -53,6 +53,25 @@ private func end(_ program: [UInt8], limit: UInt64 = 10_000_000) throws -> EndRe
     let again = try Machine(.running(Program.reset))
     #expect(try again.run(host: BatchHost(), limits: .init(instructions: 1000)) == .instructionLimit)
   }
+
+  /// Time-stamp counters begin at 0 at every reset, also those of processors that did not run (SDM vol. 3A table 10-1).
+  @Test func resetClearsTimeStampCounters() throws {
+    var configuration = MachineConfiguration.running(Program.spin)
+    configuration.processors = 2
+    let machine = try Machine(configuration)
+    func counters() -> [UInt64] {
+      for connection in machine.connections { connection.resume() }
+      return machine.processors.map { $0.cpu.readTSC() }
+    }
+    for _ in 0..<2 {
+      let before = machine.retired
+      #expect(try machine.run(host: BatchHost(), limits: .init(instructions: before + 12_345)) == .instructionLimit)
+      #expect(counters() == [12_345, 12_345])
+      machine.processors[0].cpu.s.pointee.tscOffset &+= 1000
+      try machine.performReset()
+      #expect(counters() == [0, 0])
+    }
+  }
 }
 
 @Suite struct LegacyBIOSTests {
@@ -380,11 +399,42 @@ private final class Typist: MachineHost {
     #expect(try CPUSelection("x86-64-v2,+AVX").model.features.contains(.xsave))
     let plain = try CPUSelection("x86-64-v3,-avx").model.features
     #expect(![Feature.avx, .avx2, .fma, .f16c].contains { plain.contains($0) } && plain.contains(.xsave))
-    for text in ["386,+sse", "pentium,+pcid", "x86-64-v3,+vmx", "x86-64-v3,-fpu", "x86-64-v3,-sse", "x86-64-v3,+avx2,-avx"] {
+    // A removed feature takes along what builds on it, through chains of any length.
+    func lost(_ text: String) throws -> FeatureSet { CPUModel.x86_64v3.features.subtracting(try CPUSelection(text).model.features) }
+    #expect(try lost("x86-64-v3,-sse41").features == [.sse41, .sse42, .avx, .avx2, .fma, .f16c])
+    #expect(try lost("x86-64-v3,-xsave").isSuperset(of: [.xsave, .xsavec, .xsaves, .xsaveopt, .xgetbv1, .avx, .avx2, .fma]))
+    #expect(try lost("x86-64-v3,-apic,-tsc").isSuperset(of: [.apic, .x2apic, .tsc, .rdtscp, .tscDeadline]))
+    #expect(try lost("x86-64-v3,-avx").subtracting([.avx, .avx2, .fma, .f16c]).isEmpty)
+    let refused = [
+      "386,+sse", "pentium,+pcid", "x86-64-v3,+vmx", "x86-64-v3,-fpu", "x86-64-v3,-sse", "x86-64-v3,-fxsr", "x86-64-v3,+avx2,-avx",
+      "x86-64-v3,-sse41,+avx",
+    ]
+    for text in refused {
       #expect(throws: MachineError.self) { try CPUSelection(text) }
     }
     for bad in ["", "z80", "x86-64-v2,avx", "x86-64-v2,+nothing"] {
       #expect(throws: MachineError.self) { try CPUSelection(bad) }
     }
+  }
+
+  /// What a model can do CPUID says, whatever was added to it.
+  @Test func everyFeatureHasItsLeaf() throws {
+    for base in cpuModels.map(\.name) where base != "386" {
+      for name in CPUSelection.featureNames {
+        guard let model = try? CPUSelection("\(base),+\(name)").model else { continue }
+        #expect(model.features.features.contains { "\($0)" == name })
+        for feature in model.features.features where feature != .osxsave && feature != .ospke {
+          guard let place = feature.cpuid else { continue }
+          let r = model.cpuid(leaf: place.leaf, subleaf: place.subleaf, apicID: 0, xcr0: 1)
+          let word = switch place.register { case .eax: r.eax; case .ebx: r.ebx; case .ecx: r.ecx; case .edx: r.edx }
+          #expect(word >> UInt32(place.bit) & 1 == 1, "\(base),+\(name): CPUID hides \(feature)")
+        }
+        let leaf = { (n: UInt32) in model.cpuid(leaf: n, subleaf: 0, apicID: 0, xcr0: 1) }
+        if model.features.contains(.xsave) { #expect(leaf(0xD).ebx == 576, "\(base),+\(name)") }
+        #expect(leaf(0).eax == model.maximumLeaf)
+        #expect(model.maximumExtendedLeaf == 0 || leaf(0x8000_0000).eax == model.maximumExtendedLeaf)
+      }
+    }
+    #expect(try CPUSelection("pentium3,+avx").model.maximumLeaf == 0xD && CPUSelection("486,+sse").model.maximumLeaf == 1)
   }
 }

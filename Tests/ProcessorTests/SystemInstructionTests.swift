@@ -429,12 +429,48 @@ import X86Decoder
     #expect(write(MSR.efer, 1 << 12) == .generalProtection())
     #expect(write(0x401, 1) == .generalProtection() && write(0x401, 0) == nil && write(0x400, ~0) == nil)
     #expect(write(MSR.archCapabilities, 0) == .generalProtection())
+    #expect(write(MSR.platformID, 0) == .generalProtection(), "read-only")
+    #expect(write(MSR.debugControl, 3) == nil && m.cpu.readMSR(MSR.debugControl) == 3)
+    #expect(write(MSR.machineCheckStatus, 7) == nil && m.cpu.readMSR(MSR.machineCheckStatus) == 7)
+    for bit in [2, 6, 63] as [UInt64] { #expect(write(MSR.debugControl, 1 << bit) == .generalProtection()) }
+    for bit in [3, 63] as [UInt64] { #expect(write(MSR.machineCheckStatus, 1 << bit) == .generalProtection()) }
+    #expect(write(MSR.sysenterCS, 0x1234_5678_0000_0010) == nil && m.cpu.readMSR(MSR.sysenterCS) == 0x10)
     m.s.pointee.rcx = 0x1234_5678
     #expect(m.run(0x0F, 0x32) == .fault(13, 0))
     let user = Machine()
     user.enterLong(cpl: 3)
     user.s.pointee.rcx = UInt64(MSR.timeStampCounter)
     #expect(user.run(0x0F, 0x32) == .fault(13, 0))
+  }
+
+  /// Reserved bits of INVPCID's descriptor fault for every type (SDM vol. 2A, INVPCID).
+  @Test func invalidationDescriptors() {
+    let m = Machine()
+    m.enterLong()
+    m.s.pointee.rcx = 0x8000
+    for type in 0..<5 as Range<UInt64> {
+      m.s.pointee.rax = type
+      for (low, isGood) in [(0, true), (0x1000, false), (1 << 63, false)] as [(UInt64, Bool)] {
+        m.put64(0x8000, low)
+        m.put64(0x8008, 0x5000)
+        m.s.pointee.rip = 0x1_0000
+        #expect(m.run(0x66, 0x0F, 0x38, 0x82, 0x01) == (isGood && type < 4 ? .done : .fault(13, 0)), "type \(type), descriptor \(low)")
+        m.enterLong()
+      }
+    }
+  }
+
+  /// RESET clears the time-stamp counter, INIT leaves it alone (SDM vol. 3A table 10-1).
+  @Test func timeStampCounterAfterReset() {
+    let m = Machine()
+    m.s.pointee.retired = 1000
+    #expect(m.fault { (cpu) throws(Fault) in try cpu.writeMSR(MSR.timeStampCounter, 5000) } == nil)
+    m.cpu.reset(isINIT: true)
+    #expect(m.cpu.readTSC() == 5000)
+    m.cpu.reset(isINIT: false)
+    #expect(m.cpu.readTSC() == 0 && m.cpu.readMSR(MSR.tscAdjust) == 0)
+    m.s.pointee.retired += 7
+    #expect(m.cpu.readTSC() == 7)
   }
 
   /// The x2APIC decides which of its registers can be read or written, not the other direction's answer.
