@@ -102,10 +102,11 @@ extension Core {
     _ = array.withUnsafeBytes { memory.load($0, at: address) }
   }
 
-  /// Reads bytes from physical memory.
+  /// Reads bytes from physical memory; nothing for a count of 0 or less.
   ///
   /// - Throws: `notMapped`.
   public func read(at address: UInt64, count: Int) throws(CoreError) -> [UInt8] {
+    if count <= 0 { return [] }
     try checkMemory(address, count)
     return [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
       for k in 0..<count { buffer[k] = byte(address + UInt64(k)) }

@@ -60,7 +60,7 @@ public final class Core {
   ///   - model: `.x86_64v3` (the default), `.x86_64v2`, `.x86_64v1`, `.pentium3`, `.pentium`, `.i486` or `.i386`; `CPUModel.with(adding:removing:)`
   ///     makes others. An instruction that the model lacks raises #UD.
   ///   - mode: see ``Mode``.
-  ///   - addressSpace: bytes of physical address space, at most 512 GiB; costs address space of the host, not memory.
+  ///   - addressSpace: bytes of physical address space, cut to 512 GiB; costs address space of the host, not memory.
   ///   - exits: what ends a run.
   /// - Throws: `modeNotSupported`.
   public init(
@@ -68,7 +68,7 @@ public final class Core {
   ) throws(CoreError) {
     self.model = model
     self.exits = exits
-    self.addressSpace = min((addressSpace &+ 4095) & ~4095, 512 << 30)
+    self.addressSpace = (min(addressSpace, 512 << 30) + 4095) & ~4095
     bus = CoreBus()
     // The tables of 64-bit mode lie where neither 32-bit code nor the linear addresses they map can reach them.
     memory = PhysicalMemory(limit: IdentityTables.base(addressSpace: self.addressSpace) + IdentityTables.size)

@@ -22,6 +22,8 @@ public enum CoreError: Error, Equatable, Sendable {
   case pageTablesFull
   /// A linear address that is not canonical.
   case notCanonical(linear: UInt64)
+  /// A range of linear addresses that passes their end.
+  case linearRange(linear: UInt64, size: UInt64)
   /// Ports that a handler has already.
   case portsTaken(ClosedRange<UInt16>)
   /// The snapshot is of a core with other memory, or of another version.
@@ -46,6 +48,7 @@ extension CoreError: CustomStringConvertible {
     case .noPageTables: "the core has no page tables of its own: it makes them for 64-bit mode"
     case .pageTablesFull: "the memory for page tables is used up: map larger pieces, or build tables in the guest's memory"
     case .notCanonical(let linear): "linear address \(hex(linear)) is not canonical"
+    case .linearRange(let linear, let size): "\(hex(size)) bytes at linear address \(hex(linear)) pass the last address"
     case .portsTaken(let range): "ports \(hex(UInt64(range.lowerBound)))–\(hex(UInt64(range.upperBound))) have a handler already"
     case .snapshot(let reason): "the snapshot does not fit this core: \(reason)"
     }

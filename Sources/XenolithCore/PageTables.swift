@@ -21,31 +21,36 @@ extension Core {
   /// try core.mapPages(linear: 0x7FFF_FFFF_0000, to: 0x8000, size: 0x1000, [.write])
   /// ```
   ///
-  /// - Throws: `unaligned`, `notCanonical`, `outsideAddressSpace` (for the physical range), `noPageTables`, `pageTablesFull`.
+  /// - Throws: `unaligned`, `linearRange`, `notCanonical`, `outsideAddressSpace` (for the physical range), `noPageTables`, `pageTablesFull`; nothing has
+  ///   changed then.
   public func mapPages(linear: UInt64, to physical: UInt64, size: UInt64, _ rights: PageRights = .all) throws(CoreError) {
     if size == 0 || (linear | physical | size) & 0xFFF != 0 { throw .unaligned(address: linear, size: size) }
     if physical >= addressSpace || size > addressSpace - physical {
       throw .outsideAddressSpace(address: physical, size: size, limit: addressSpace)
     }
-    for offset in stride(from: 0, to: size, by: 4096) {
-      try setPage(linear &+ offset, IdentityTables.entry(physical + offset, rights))
-    }
-    cpu.flushTLB(keepGlobal: false)
+    try setPages(linear, size) { IdentityTables.entry(physical + $0, rights) }
   }
 
   /// Takes pages of 4 KiB out of the tables that the core made for 64-bit mode: accesses raise #PF.
   ///
-  /// - Throws: `unaligned`, `notCanonical`, `noPageTables`, `pageTablesFull`.
+  /// - Throws: `unaligned`, `linearRange`, `notCanonical`, `noPageTables`, `pageTablesFull`; nothing has changed then.
   public func unmapPages(linear: UInt64, size: UInt64) throws(CoreError) {
     if size == 0 || (linear | size) & 0xFFF != 0 { throw .unaligned(address: linear, size: size) }
-    for offset in stride(from: 0, to: size, by: 4096) { try setPage(linear &+ offset, 0) }
-    cpu.flushTLB(keepGlobal: false)
+    try setPages(linear, size) { _ in 0 }
   }
 
-  private func setPage(_ linear: UInt64, _ entry: UInt64) throws(CoreError) {
+  /// - Parameter entry: of the page at an offset.
+  private func setPages(_ linear: UInt64, _ size: UInt64, _ entry: (UInt64) -> UInt64) throws(CoreError) {
     guard tables != nil else { throw .noPageTables }
-    if UInt64(bitPattern: Int64(bitPattern: linear << 16) >> 16) != linear { throw .notCanonical(linear: linear) }
-    try tables!.set(linear, entry)
+    let (last, overflow) = linear.addingReportingOverflow(size - 1)
+    if overflow { throw .linearRange(linear: linear, size: size) }
+    func isCanonical(_ address: UInt64) -> Bool { UInt64(bitPattern: Int64(bitPattern: address << 16) >> 16) == address }
+    if !isCanonical(linear) { throw .notCanonical(linear: linear) }
+    // Between the halves no address is canonical.
+    if !isCanonical(last) || (linear ^ last) >> 63 != 0 { throw .notCanonical(linear: 1 << 47) }
+    if !tables!.hasRoom(linear...last) { throw .pageTablesFull }
+    for offset in stride(from: 0, to: size, by: 4096) { tables!.set(linear + offset, entry(offset)) }
+    cpu.flushTLB(keepGlobal: false)
   }
 }
 
@@ -85,14 +90,38 @@ struct IdentityTables {
     }
   }
 
-  /// Sets the entry of a page of 4 KiB, with the tables above it.
-  mutating func set(_ linear: UInt64, _ entry: UInt64) throws(CoreError) {
+  private static let shifts: [UInt64] = [39, 30, 21]
+
+  /// Whether the tables that pages of 4 KiB in this range still need can be had.
+  func hasRoom(_ range: ClosedRange<UInt64>) -> Bool {
+    var room = (Self.size - used) / 4096
+    /// For each level the piece of the address space that the last new table is for.
+    var counted: [UInt64?] = [nil, nil, nil]
+    for piece in range.lowerBound >> 21...range.upperBound >> 21 {
+      let linear = piece << 21
+      var table: Int? = 0
+      for (level, shift) in Self.shifts.enumerated() {
+        if let at = table {
+          let entry = host[at + Int(linear >> shift & 0x1FF)]
+          table = entry & 1 != 0 && entry & Self.large == 0 ? Int((entry & Self.address) - base) / 8 : nil
+        }
+        if table == nil, counted[level] != linear >> shift {
+          if room == 0 { return false }
+          room -= 1
+          counted[level] = linear >> shift
+        }
+      }
+    }
+    return true
+  }
+
+  /// Sets the entry of a page of 4 KiB, with the tables above it, for which there must be room.
+  mutating func set(_ linear: UInt64, _ entry: UInt64) {
     var table = 0
-    for shift in [39, 30, 21] as [UInt64] {
+    for shift in Self.shifts {
       let index = table + Int(linear >> shift & 0x1FF)
       let old = host[index]
       if old & 1 == 0 || old & Self.large != 0 {
-        if used == Self.size { throw .pageTablesFull }
         let new = Int(used / 8)
         used += 4096
         for n in 0..<512 {

@@ -1,5 +1,6 @@
 import Platform
 import Processor
+import X86
 
 #if canImport(Glibc)
 import Glibc
@@ -19,6 +20,9 @@ public struct Snapshot: Sendable {
   var vectors: [UInt8]
   var taskPriority: UInt8
   var model: String
+  var features: FeatureSet
+  /// Where the tables of 64-bit mode lie depends on it.
+  var addressSpace: UInt64
   /// Contents of writable memory; nil for a snapshot of registers alone.
   var memory: [Piece]?
   /// The tables of 64-bit mode, as far as they are used.
@@ -45,15 +49,18 @@ extension Core {
     virtual.save(to: &writer)
     return Snapshot(
       processor: writer.bytes, vectors: bus.vectors, taskPriority: bus.taskPriority, model: model.name,
+      features: model.features, addressSpace: addressSpace,
       memory: includingMemory ? writableMemory.map { Snapshot.Piece(base: $0.base, bytes: Self.bytes($0.host, $0.size)) } : nil,
       tables: includingMemory ? tables.map { Self.bytes(UnsafeMutableRawPointer($0.host), Int($0.used)) } : nil)
   }
 
   /// Puts back what a snapshot holds, of this core or of one like it. Pages that have not changed since cost a comparison only.
   ///
-  /// - Throws: `snapshot` if memory is mapped otherwise now, or the model differs; nothing has changed then.
+  /// - Throws: `snapshot` if memory is mapped otherwise now, or model, features or address space differ; nothing has changed then.
   public func restore(_ snapshot: Snapshot) throws(CoreError) {
     if snapshot.model != model.name { throw .snapshot("it is of the model \(snapshot.model)") }
+    if snapshot.features != model.features { throw .snapshot("it is of a \(model.name) with other features") }
+    if snapshot.addressSpace != addressSpace { throw .snapshot("it is of a core with \(hex(snapshot.addressSpace)) bytes of address space") }
     if let pieces = snapshot.memory {
       let now = writableMemory
       let isSame = now.count == pieces.count && zip(now, pieces).allSatisfy { $0.base == $1.base && $0.size == $1.bytes.count }

@@ -102,6 +102,42 @@ struct MemoryTests {
     #expect(core.physicalAddress(ofLinear: 0x6000) == 0x6000 && core.physicalAddress(ofLinear: 0xFFFF_FFFF) == 0xFFFF_FFFF)
   }
 
+  /// Pages are mapped all or none.
+  @Test func pagesThatCannotBeMapped() throws {
+    let core = try makeCore([0x8B, 0x07, 0xF4])  // mov eax, [rdi]
+    let edge: UInt64 = 0x7FFF_FFFF_F000
+    #expect(throws: CoreError.notCanonical(linear: 1 << 47)) { try core.mapPages(linear: edge, to: 0, size: 0x2000) }
+    #expect(throws: CoreError.notCanonical(linear: 1 << 47)) { try core.unmapPages(linear: 0x1000, size: 0xFFFF_FFFF_FFFF_E000) }
+    #expect(core.physicalAddress(ofLinear: edge) == nil)
+    #expect(throws: CoreError.linearRange(linear: 0xFFFF_FFFF_FFFF_F000, size: 0x2000)) {
+      try core.mapPages(linear: 0xFFFF_FFFF_FFFF_F000, to: 0x9000, size: 0x2000)
+    }
+    #expect(core.physicalAddress(ofLinear: 0) == 0 && core.physicalAddress(ofLinear: 0xFFFF_FFFF_FFFF_F000) == nil)
+    // Tables are kept in 1 MiB: six at the beginning, three for the first page here, then one for 2 MiB.
+    let high: UInt64 = 0xFFFF_8000_0000_0000
+    let most: UInt64 = 256 - 6 - 2
+    #expect(throws: CoreError.pageTablesFull) { try core.mapPages(linear: high, to: 0, size: (most + 1) << 21) }
+    #expect(core.physicalAddress(ofLinear: high) == nil)
+    // Nothing is left in the TLB of what was, and all that fits can be mapped.
+    core[.rdi] = high
+    try core.mapPages(linear: high, to: dataBase, size: most << 21)
+    #expect(core.physicalAddress(ofLinear: high + most << 21 - 1) == dataBase + most << 21 - 1)
+    #expect(core.run() == .halt)
+    #expect(throws: CoreError.pageTablesFull) { try core.unmapPages(linear: high, size: (most + 1) << 21) }
+    #expect(core.physicalAddress(ofLinear: high) == dataBase)
+    try core.unmapPages(linear: high, size: most << 21)
+    core[.rip] = codeBase
+    guard case .exception(let event) = core.run() else { return #expect(Bool(false)) }
+    #expect(event.vector == 14)
+  }
+
+  @Test func sizesAtTheirLimits() throws {
+    let core = try Core(addressSpace: .max)
+    try core.mapMemory(at: (512 << 30) - 0x1000, size: 0x1000)
+    #expect(throws: CoreError.outsideAddressSpace(address: 512 << 30, size: 0x1000, limit: 512 << 30)) { try core.mapMemory(at: 512 << 30, size: 0x1000) }
+    #expect(try core.read(at: (512 << 30) - 0x1000, count: -1) == [] && core.read(at: 0, count: 0) == [] && core.read(linear: 0, count: .min) == [])
+  }
+
   /// Rights by privilege, and no-execute.
   @Test func rights() throws {
     let core = try makeCore([])

@@ -159,6 +159,12 @@ struct StateTests {
     // Not into one with other memory or of another model.
     #expect(throws: CoreError.self) { try Core().restore(snapshot) }
     #expect(throws: CoreError.self) { try makeCore([], model: .x86_64v2).restore(snapshot) }
+    #expect(throws: CoreError.self) { try makeCore([], model: .x86_64v3.with(removing: [.avx2])).restore(snapshot) }
+    let larger = try Core(addressSpace: 8 << 30)
+    try larger.mapMemory(at: 0, size: 0x10000)
+    let before = larger.snapshot().hash
+    #expect(throws: CoreError.self) { try larger.restore(snapshot) }
+    #expect(larger.snapshot().hash == before)
   }
 
   @Test func snapshotOfRegisters() throws {
