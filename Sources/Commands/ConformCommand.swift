@@ -10,6 +10,12 @@ struct ConformCommand: ParsableCommand {
       Every subcommand ends with a line "N passed, N failed, N skipped" and
       exits with 0 only if nothing failed.
 
+      Examples:
+        xenolith conform moo vectors/80286 --only F7
+        xenolith conform host --count 1000000 --seed 2
+        xenolith conform rom test386.bin --post-port 0x190 --output-port 0xe9
+        xenolith conform fuzz --seconds 3600 --json result.json
+
       Exit codes:
         0    nothing failed        1    something failed
         64   usage error           65   bad test file
@@ -42,6 +48,11 @@ struct ReportOptions: ParsableArguments {
 
   /// Whether the reports can be written, before the work is done.
   func check() throws(MachineError) {
-    for path in [json, junit] { if let path { try HostFile.checkWritable(path) } }
+    var files = OutputFiles()
+    for path in [json, junit] {
+      guard let path else { continue }
+      try HostFile.checkWritable(path)
+      try files.add(path)
+    }
   }
 }

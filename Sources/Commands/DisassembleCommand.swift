@@ -35,6 +35,9 @@ struct DisassembleCommand: ParsableCommand {
 
   func run() throws {
     let bytes = try HostFile.contents(file)
+    if let offset, offset.value > 0, offset.value >= UInt64(bytes.count) {
+      throw MachineError.usage("--offset lies behind the end of \(file), which has \(bytes.count) bytes")
+    }
     let raw = bits != nil || address != nil || offset != nil
     let parts = raw ? nil : CodeRegion.inELF(bytes)
     var left = count ?? .max

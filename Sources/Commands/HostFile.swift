@@ -93,16 +93,18 @@ enum HostFile {
     if path == "-" { return try standardOutput(bytes) }
     guard !path.isEmpty else { throw .usage("the name of a file to write is empty") }
     var status = stat()
-    let exists = stat(path, &status) == 0
-    if exists, status.st_mode & S_IFMT == S_IFREG, let target = realpath(path, nil) {
-      defer { free(target) }
-      let part = String(cString: target) + ".part\(getpid())"
-      let file = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-      // In a folder that takes no new file the old one is written in place.
+    let isNew = lstat(path, &status) != 0
+    if isNew || stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFREG {
+      let place = isNew ? nil : realpath(path, nil)
+      defer { free(place) }
+      let target = place.map { String(cString: $0) } ?? path
+      let part = target + ".part\(getpid())"
+      let file = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, isNew ? 0o666 : 0o600)
+      // In a folder that takes no new file, and through a link that leads nowhere yet, the file is written in place.
       if file >= 0 {
-        fchmod(file, status.st_mode & 0o7777)
+        if !isNew { fchmod(file, status.st_mode & 0o7777) }
         do throws(MachineError) {
-          try fill(file, bytes, name: path)
+          try fill(file, bytes, name: path, toDisk: true)
           guard rename(part, target) == 0 else { throw MachineError(.internal, "\(path) cannot be replaced: \(lastError)") }
         } catch {
           unlink(part)
@@ -111,19 +113,33 @@ enum HostFile {
         return
       }
     }
-    let file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
-    guard file >= 0 else { throw .missingFile("\(path) cannot be created: \(lastError)") }
-    try fill(file, bytes, name: path)
+    try fill(create(path), bytes, name: path)
+  }
+
+  /// Opens a file to write it from its beginning. For a reader of a named pipe it waits as long as `writeAll` does.
+  static func create(_ path: String) throws(MachineError) -> Int32 {
+    var status = stat()
+    let isPipe = stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFIFO
+    while true {
+      let file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | (isPipe ? O_NONBLOCK : 0), 0o666)
+      if file >= 0 { return file }
+      let error = errno
+      guard isPipe, error == ENXIO, !Terminal.isInterrupted, monotonicTime() < patience else {
+        throw .missingFile("\(path) cannot be \(isPipe ? "written" : "created"): \(isPipe ? reason(error) : String(cString: strerror(error)))")
+      }
+      _ = poll(nil, 0, 20)
+    }
   }
 
   /// Writes all of a file and closes it.
-  private static func fill(_ file: Int32, _ bytes: [UInt8], name: String) throws(MachineError) {
-    let done = writeAll(file, bytes)
-    let reason = lastError
-    guard close(file) == 0, done else { throw MachineError(.internal, "\(name) cannot be written: \(reason)") }
+  private static func fill(_ file: Int32, _ bytes: [UInt8], name: String, toDisk: Bool = false) throws(MachineError) {
+    // A file system without fsync (EINVAL) keeps what it has taken.
+    let done = writeAll(file, bytes) && (!toDisk || fsync(file) == 0 || errno == EINVAL)
+    let error = errno
+    guard close(file) == 0, done else { throw MachineError(.internal, "\(name) cannot be written: \(reason(done ? errno : error))") }
   }
 
-  /// Monotonic time after which nobody waits for a reader any more: that of --timeout. Set before anything is written.
+  /// Monotonic time after which nobody waits for a reader any more, from --timeout. Set before anything is written.
   nonisolated(unsafe) static var patience = UInt64.max
 
   /// Writes everything, waiting where the stream is full. Returns false when it is closed or broken, and with EINTR when it
@@ -157,8 +173,13 @@ enum HostFile {
   }
 
   static func outputFailure(_ error: Int32) -> MachineError {
-    let reason = error == EBADF ? "it is closed" : String(cString: strerror(error))
-    return MachineError(.internal, "standard output cannot be written: \(reason)")
+    MachineError(.internal, "standard output cannot be written: \(error == EBADF ? "it is closed" : reason(error))")
+  }
+
+  /// Why something cannot be written.
+  private static func reason(_ error: Int32) -> String {
+    // What `writeAll` says when it has waited enough, and open of a named pipe (fifo(7)).
+    error == EINTR || error == ENXIO ? "nobody reads it" : String(cString: strerror(error))
   }
 
   /// Standard streams that were closed would otherwise be the next files that are opened, and get what was meant for the

@@ -13,14 +13,11 @@ final class RunSession {
     let control = options.control
     var screenshots: [Screenshot] = []
     for text in options.output.screenshot { screenshots.append(try Screenshot(text)) }
-    var written: Set<String> = []
-    for path in [control.stats, control.record, control.saveOnExit].compactMap({ $0 }) + screenshots.map(\.path) {
-      try HostFile.checkWritable(path)
-      if !path.hasPrefix("/dev/"), path != "-", !written.insert(path).inserted { throw .usage("\(path) would be written twice") }
-    }
+    try checkFiles(results: [control.stats, control.record, control.saveOnExit].compactMap { $0 } + screenshots.map(\.path))
     let saved: [UInt8]?
     if let path = control.restore { saved = try HostFile.contents(path) } else { saved = nil }
     let configuration = try makeConfiguration(saved)
+    HostFile.patience = deadline(control.timeout)
     let endpoints = try makeEndpoints()
     let debugConsole = try makeDebugConsole()
     let screen = try makeScreen()
@@ -57,7 +54,7 @@ final class RunSession {
       instructions: control.maxInstructions.map { before.addingReportingOverflow($0.value) }.map { $1 ? .max : $0 },
       wallTime: control.timeout.map { UInt64($0 * 1e9) })
     let start = host.wallTime()
-    if let time = limits.wallTime { HostFile.patience = start.addingReportingOverflow(time).overflow ? .max : start &+ time }
+    HostFile.patience = deadline(control.timeout)
     let reason = try machine.run(host: host, limits: limits)
     let seconds = Double(host.wallTime() &- start) / 1e9
     host.flush()
@@ -72,10 +69,48 @@ final class RunSession {
       HostFile.standardError(
         "xenolith: the run ended before the time of \(timed[taken].path)\(others > 0 ? " and of \(others) more" : "")\n")
     }
-    HostFile.patience = .max
+    // Who bounded the run does not wait for ever for its results to be read.
+    HostFile.patience = deadline(control.timeout.map { _ in Self.resultPatience })
     let results = writeResults(machine, outcome, instructions: machine.retired &- before, seconds: seconds, screenshots: screenshots)
-    if let failure = failure ?? results { throw failure }
+    if let failure = failure ?? results {
+      // A result that nobody fetched in time makes no failure of the run.
+      guard Terminal.isInterrupted || HostFile.monotonicTime() >= HostFile.patience else { throw failure }
+      HostFile.standardError("xenolith: \(failure)\n")
+      return Terminal.isInterrupted ? 130 : outcome.code
+    }
     return outcome.code
+  }
+
+  /// Seconds that the results of a run with --timeout may wait for a reader.
+  private static let resultPatience = 5.0
+
+  /// Monotonic time so many seconds from now.
+  private func deadline(_ seconds: Double?) -> UInt64 {
+    guard let seconds else { return .max }
+    let (time, overflow) = HostFile.monotonicTime().addingReportingOverflow(UInt64(seconds * 1e9))
+    return overflow ? .max : time
+  }
+
+  // MARK: Files
+
+  /// Whether all files can be written, before the run, and none is written twice or over one that is read.
+  private func checkFiles(results: [String]) throws(MachineError) {
+    let (boot, control) = (options.boot, options.control)
+    var files = OutputFiles()
+    for path in results {
+      try HostFile.checkWritable(path)
+      try files.add(path)
+    }
+    for text in options.output.serial + [options.output.debugcon].compactMap({ $0 }) {
+      if case .file(let path) = SerialEndpoint.parse(text) { try files.add(path) }
+    }
+    let images = boot.load.map { String($0[..<($0.lastIndex(of: "@") ?? $0.endIndex)]) }
+    let modules = boot.module.compactMap { $0.split(separator: " ").first.map(String.init) }
+    for path in [options.image, boot.kernel, boot.initrd, boot.bios, boot.vgabios].compactMap({ $0 }) + images + modules {
+      try files.protect(path)
+    }
+    if let path = control.restore { try files.protect(path, heir: control.saveOnExit) }
+    if let path = control.replay { try files.protect(path, heir: control.record) }
   }
 
   // MARK: Results
@@ -198,7 +233,7 @@ final class RunSession {
 
   private func recognise(_ path: String) throws(MachineError) -> BootDescription {
     let head = try HostFile.contents(path, limit: 1 << 16)
-    switch ImageKind.detect(head, fileSize: HostFile.size(path)) {
+    switch ImageKind.detect(head) {
     case .linuxBzImage, .elf, .multibootNonELF, .gzip: return try kernel(path)
     case .bootSector: return BootDescription(.bootSector(try file(path)))
     case .iso, .qcow2, .vhd:

@@ -57,9 +57,7 @@ final class SerialEndpoint {
       output = 1
       if readsInput { input = 0 }
     case .null: break
-    case .file(let path):
-      output = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
-      guard output >= 0 else { throw .missingFile("\(path) cannot be created: \(HostFile.lastError)") }
+    case .file(let path): output = try HostFile.create(path)
     case .unix(let path, let isServer): try openUnix(path, isServer: isServer)
     case .tcp(let host, let port, let isServer): try openTCP(host, port, isServer: isServer)
     }

@@ -25,6 +25,8 @@ public struct XenolithCommand: ParsableCommand {
   /// Parses the process's arguments, runs the subcommand and ends the process with its exit code.
   public static func start() -> Never {
     HostFile.occupyClosedStreams()
+    // A file that grows beyond `ulimit -f` is an error like others.
+    signal(SIGXFSZ, SIG_IGN)
     let code = execute(Array(CommandLine.arguments.dropFirst()))
     #if canImport(Glibc)
     Glibc.exit(code)

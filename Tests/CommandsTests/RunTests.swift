@@ -104,6 +104,41 @@ private let spin: [UInt8] = [0xEB, 0xFE]
     #expect(!HostFile.exists(folder.path + "/target"))
   }
 
+  /// One file under two names is one file, be it there yet or not.
+  @Test func filesAreWrittenOnce() throws {
+    let folder = Folder()
+    let program = try folder.file("a.bin", spin), old = try folder.file("old", [1, 2, 3]), new = folder.path + "/new"
+    #expect(link(old, folder.path + "/hard") == 0 && symlink("new", folder.path + "/soft") == 0 && symlink(".", folder.path + "/here") == 0)
+    func run(_ more: String...) -> Int32 { code(["run", "--load", program + "@0x7c00", "--max-instructions", "10"] + more) }
+    for (a, b) in [(old, folder.path + "/./old"), (old, folder.path + "/hard"), (new, folder.path + "/here/new"), (new, folder.path + "/soft")] {
+      #expect(run("--stats", a, "--save-on-exit", b) == 64, "\(b)")
+      #expect(run("--stats", b, "--serial", "file:" + a) == 64, "\(b)")
+      #expect(run("--debugcon", "file:" + a, "--serial", "file:" + b) == 64, "\(b)")
+    }
+    for option in ["--stats", "--save-on-exit", "--record", "--screenshot"] { #expect(run(option, folder.path + "/here/a.bin") == 64) }
+    #expect(run("--serial", "file:" + program) == 64)
+    #expect(try HostFile.contents(old) == [1, 2, 3] && HostFile.contents(program) == spin && !HostFile.exists(new))
+    #expect(run("--stats", "/dev/null", "--save-on-exit", "/dev/null") == 104)
+    #expect(run("--stats", old, "--save-on-exit", new) == 104)
+    // A saved machine may go on into its own file.
+    #expect(code(["run", "--restore", new, "--max-instructions", "10", "--stats", folder.path + "/soft"]) == 64)
+    #expect(code(["run", "--restore", new, "--max-instructions", "10", "--save-on-exit", folder.path + "/soft"]) == 104)
+    #expect(code(["run", "--restore", new, "--max-instructions", "10"]) == 104)
+  }
+
+  @Test func checksThatCannotFailAreRefused() throws {
+    let folder = Folder()
+    let short = try folder.file("short", [1, 2, 3, 4, 5, 6])
+    for (arguments, expected) in [
+      (["disassemble", short, "--offset", "6"], 64), (["disassemble", short, "--offset", "0xffffffffffffffff"], 64),
+      (["disassemble", short, "--offset", "5", "--count", "0"], 0), (["conform", "fuzz", "--mode", "long64", "--cpu", "386"], 64),
+      (["conform", "fuzz", "--count", "1", "--json", short, "--junit", folder.path + "/./short"], 64),
+    ] as [([String], Int32)] {
+      #expect(XenolithCommand.execute(arguments) == expected, "\(arguments)")
+    }
+    #expect(try HostFile.contents(short).count == 6)
+  }
+
   @Test func fullDevicesEndTheRun() throws {
     let folder = Folder()
     // mov dx,3F8h; mov al,'A'; again: out dx,al; jmp again
