@@ -154,10 +154,12 @@ def results_are_kept_when_others_fail():
         code, _, err = run(*again)
         check(code == 104, f"the state was lost with the statistics: exit code {code}: {err}")
         refused(64, *load, "--stats", state, "--save-on-exit", state, says="twice")
+        noise = folder / "noise"
+        noise.write_bytes(os.urandom(400_000))
         limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (16 << 10,) * 2)
         before = sorted(path.name for path in folder.iterdir())
         for path in state, folder / "new":
-            refused(70, *load, "--quiet", "--save-on-exit", path, preexec_fn=limit, says="too large")
+            refused(70, "--load", f"{noise}@0x10000", *load, "--quiet", "--save-on-exit", path, preexec_fn=limit, says="too large")
         check(sorted(path.name for path in folder.iterdir()) == before, "a part of a state is left")
         check(run(*again)[0] == 104, "the old state is damaged")
         # A disk without room for the new state keeps the old one.
@@ -169,8 +171,6 @@ def results_are_kept_when_others_fail():
             kept = disk / "state"
             kept.write_bytes(state.read_bytes())
             before = kept.read_bytes()
-            noise = folder / "noise"
-            noise.write_bytes(os.urandom(400_000))
             refused(70, "--load", f"{noise}@0x10000", *load, "--quiet", "--save-on-exit", kept, says="No space left")
             check(kept.read_bytes() == before and [path.name for path in disk.iterdir()] == ["state"], "the old state is damaged")
             # Of one that was not there nothing is left.

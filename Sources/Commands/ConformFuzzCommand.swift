@@ -66,6 +66,7 @@ struct ConformFuzzCommand: ParsableCommand {
     campaign.mode = mode?.mode
     campaign.model = try cpu.map { text throws(MachineError) in try CPUSelection(text) }?.model
     campaign.findingsKept = max(1, failures)
+    guard campaign.canRun else { throw MachineError.usage("the CPU model \(cpu ?? "") has no mode \(mode?.mode.rawValue ?? ""): choose another") }
     if list {
       try HostFile.standardOutput(campaign.listing(of: first.value).utf8)
       return

@@ -90,7 +90,7 @@ struct ConformHostCommand: ParsableCommand {
     try HostFile.standardOutput((report.quiet ? text.brief : text.text).utf8)
     if let path = report.json { try HostFile.store(Array(text.json.utf8), to: path) }
     if let path = report.junit { try HostFile.store(Array(text.junit.utf8), to: path) }
-    if result.failed > 0 { throw ExitCode(1) }
+    if result.failed > 0 || result.isTooUnsteady { throw ExitCode(1) }
   }
 
   private func run(_ campaign: HostCampaign) throws -> HostResult {

@@ -135,6 +135,19 @@ struct FuzzTests {
     #expect(a.registerDifference(from: b)?.hasPrefix("register 9 is") == true)
   }
 
+  /// A case that no model can run is none that passed.
+  @Test func casesWithoutAModelAreSkipped() {
+    var campaign = FuzzCampaign(seed: 1, count: 24)
+    campaign.model = .i386
+    let result = campaign.run()
+    #expect(campaign.canRun && result.skipped == 9)
+    #expect(FuzzReport(result: result, seed: 1, hostSeconds: 1).verdict == "15 passed, 0 failed, 9 skipped")
+    campaign.mode = .long64
+    #expect(!campaign.canRun)
+    campaign.model = .x86_64v1
+    #expect(campaign.canRun && campaign.run().skipped == 0)
+  }
+
   @Test func report() throws {
     var result = FuzzResult()
     result.cases = 10

@@ -33,6 +33,20 @@ struct HostTests {
     #expect(result.unsteady == 0)
   }
 
+  /// Cases that fail only behind others are named, and many of them are a failure.
+  @Test func unsteadyCases() throws {
+    var result = try campaign(seed: 1, count: 1).run(), more = result
+    result.unsteady = 1
+    result.unsteadyCases = [77]
+    more.unsteady = 30
+    more.unsteadyCases = Array(100..<120)
+    #expect(!result.isTooUnsteady)
+    result.add(more)
+    #expect(result.isTooUnsteady && result.unsteadyCases.count == 20 && result.unsteadyCases[0] == 77)
+    let report = HostReport(result: result, host: try #require(host), seed: 1, hostSeconds: 1)
+    for text in [report.brief, report.text] { #expect(text.contains("FAILED: 31 cases skipped") && text.contains(": 77, 100, 101,")) }
+  }
+
   /// Shards have every case once.
   @Test func shards() throws {
     var sum = 0
@@ -156,7 +170,7 @@ struct HostTests {
     }
   }
 
-  @Test(arguments: ["64 cod=90", "64 code=9", "64 code=90 rax", "64 code=90 st9=0:1", "64 at=2000", "64 mem=1000:00", "64 ymm1=x"])
+  @Test(arguments: ["", "64", "64 code=", "64 rax=1", "64 cod=90", "64 code=9", "64 code=90 rax", "64 code=90 st9=0:1", "64 at=2000", "64 mem=1000:00", "64 ymm1=x"])
   func badText(text: String) throws {
     #expect(throws: (any Error).self) { _ = try campaign().replay(HostReplay(text)) }
   }

@@ -148,6 +148,7 @@ final class TestMachine {
     virtual.setInterruptRequest(false)
     s.pointee.rdx = 0
     s.pointee.retired = 0
+    s.pointee.tscOffset = 0
     s.pointee.initPending = false
     s.pointee.interruptShadow = .max
     s.pointee.cr0 = CR0.ET

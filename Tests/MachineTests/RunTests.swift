@@ -401,7 +401,7 @@ private final class Typist: MachineHost {
     #expect(![Feature.avx, .avx2, .fma, .f16c].contains { plain.contains($0) } && plain.contains(.xsave))
     // A removed feature takes along what builds on it, through chains of any length.
     func lost(_ text: String) throws -> FeatureSet { CPUModel.x86_64v3.features.subtracting(try CPUSelection(text).model.features) }
-    #expect(try lost("x86-64-v3,-sse41").features == [.sse41, .sse42, .avx, .avx2, .fma, .f16c])
+    #expect(try lost("x86-64-v3,-sse41") == [.sse41, .sse42, .avx, .avx2, .fma, .f16c])
     #expect(try lost("x86-64-v3,-xsave").isSuperset(of: [.xsave, .xsavec, .xsaves, .xsaveopt, .xgetbv1, .avx, .avx2, .fma]))
     #expect(try lost("x86-64-v3,-apic,-tsc").isSuperset(of: [.apic, .x2apic, .tsc, .rdtscp, .tscDeadline]))
     #expect(try lost("x86-64-v3,-avx").subtracting([.avx, .avx2, .fma, .f16c]).isEmpty)

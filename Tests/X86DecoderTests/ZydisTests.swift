@@ -25,6 +25,7 @@ struct ZydisTests {
     var accepted = 0
     var explained: [String: Int] = [:]
     var unexplained: [String] = []
+    var unexplainedCount = 0
 
     mutating func compare(_ decoder: Decoder, _ bytes: UnsafePointer<UInt8>, _ available: Int, _ codeSize: CodeSize) -> Instruction {
       let ours = decoder.decode(bytes, available: available, codeSize: codeSize)
@@ -36,7 +37,10 @@ struct ZydisTests {
       let isaSet = theirs.isAccepted != 0 ? String(cString: theirs.isaSet) : ""
       if let rule = DifferenceRule.all.first(where: { $0.explains(what, ours, theirs, isaSet) }) {
         explained[rule.name, default: 0] += 1
-      } else if unexplained.count < 20 {
+        return ours
+      }
+      unexplainedCount += 1
+      if unexplained.count < 20 {
         let hex = (0..<min(available, 15)).map { hexByte(bytes[$0]) }.joined(separator: " ")
         let name = theirs.isAccepted != 0 ? String(cString: theirs.mnemonic) : "nothing"
         unexplained.append("\(codeSize.bits)-bit \(hex): \(what); we \(ours.mnemonic), Zydis \(name) \(isaSet)")
@@ -48,7 +52,7 @@ struct ZydisTests {
     func report(_ what: String) throws {
       guard let path = ProcessInfo.processInfo.environment["XENOLITH_DECODER_REPORT"] else { return }
       let counts: [String: Any] = [
-        "what": what, "compared": compared, "accepted": accepted, "explained": explained, "unexplained": unexplained.count,
+        "what": what, "compared": compared, "accepted": accepted, "explained": explained, "unexplained": unexplainedCount,
       ]
       let line = try JSONSerialization.data(withJSONObject: counts, options: [.sortedKeys]) + Data("\n".utf8)
       // One write call, so that lines of tests that run side by side do not mix.
@@ -188,24 +192,29 @@ struct ZydisTests {
 
 func hexByte(_ byte: UInt8) -> String { (byte < 16 ? "0" : "") + String(byte, radix: 16) }
 
-/// File ranges of the executable segments of an ELF file (System V gABI, program header).
+/// File ranges of an ELF file's code: its executable sections, or executable segments where it has no sections (System V gABI). A
+/// segment may hold much that is no code.
 func executableRanges(of file: UnsafeBufferPointer<UInt8>) -> [Range<Int>] {
   func value(_ at: Int, _ size: Int) -> Int {
     (0..<size).reduce(0) { at + $1 < file.count ? $0 | Int(file[at + $1]) << (8 * $1) : $0 }
   }
   guard file.count > 64, value(0, 4) == 0x464C_457F else { return [] }
   let is64 = file[4] == 2
-  let headers = is64 ? value(32, 8) : value(28, 4)
-  let (size, count) = is64 ? (value(54, 2), value(56, 2)) : (value(42, 2), value(44, 2))
-  var ranges: [Range<Int>] = []
-  for index in 0..<count {
-    let at = headers + index * size
-    let flags = is64 ? value(at + 4, 4) : value(at + 24, 4)
-    let offset = is64 ? value(at + 8, 8) : value(at + 4, 4)
-    let length = is64 ? value(at + 32, 8) : value(at + 16, 4)
-    if value(at, 4) == 1, flags & 1 != 0, offset >= 0, length > 0, offset + length <= file.count {
-      ranges.append(offset..<offset + length)
+  func ranges(_ table: Int, _ size: Int, _ count: Int, _ field: (Int) -> (isCode: Bool, offset: Int, length: Int)) -> [Range<Int>] {
+    (0..<count).compactMap { index in
+      let (isCode, offset, length) = field(table + index * size)
+      return isCode && offset >= 0 && length > 0 && offset + length <= file.count ? offset..<offset + length : nil
     }
   }
-  return ranges
+  // SHT_PROGBITS with SHF_EXECINSTR.
+  let sections = ranges(is64 ? value(40, 8) : value(32, 4), is64 ? value(58, 2) : value(46, 2), is64 ? value(60, 2) : value(48, 2)) { at in
+    let flags = value(at + 8, is64 ? 8 : 4)
+    return (value(at + 4, 4) == 1 && flags & 4 != 0, is64 ? value(at + 24, 8) : value(at + 16, 4), is64 ? value(at + 32, 8) : value(at + 20, 4))
+  }
+  if !sections.isEmpty { return sections }
+  // PT_LOAD with PF_X.
+  return ranges(is64 ? value(32, 8) : value(28, 4), is64 ? value(54, 2) : value(42, 2), is64 ? value(56, 2) : value(44, 2)) { at in
+    let flags = is64 ? value(at + 4, 4) : value(at + 24, 4)
+    return (value(at, 4) == 1 && flags & 1 != 0, is64 ? value(at + 8, 8) : value(at + 4, 4), is64 ? value(at + 32, 8) : value(at + 16, 4))
+  }
 }

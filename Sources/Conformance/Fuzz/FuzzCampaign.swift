@@ -19,6 +19,8 @@ public struct FuzzResult: Sendable, Equatable {
   /// Cases that were also executed one instruction after the other, and compared.
   public var compared: UInt64 = 0
   public var failed: UInt64 = 0
+  /// Cases for whose mode there is no model.
+  public var skipped: UInt64 = 0
   /// The first failures.
   public var findings: [FuzzFinding] = []
 
@@ -27,6 +29,7 @@ public struct FuzzResult: Sendable, Equatable {
     instructions += other.instructions
     compared += other.compared
     failed += other.failed
+    skipped += other.skipped
     findings += other.findings
   }
 }
@@ -50,6 +53,12 @@ public struct FuzzCampaign: Sendable {
   public init(seed: UInt64, count: UInt64) {
     self.seed = seed
     self.count = count
+  }
+
+  /// Whether there is a case that can be run.
+  public var canRun: Bool {
+    guard let mode, let model else { return true }
+    return Runner.suits(model, mode)
   }
 
   /// - Parameter progress: called now and then, never on two threads at once; false ends the run.
@@ -109,7 +118,7 @@ public struct FuzzCampaign: Sendable {
       self.worker = worker
     }
 
-    private static func suits(_ model: CPUModel, _ mode: FuzzMode) -> Bool {
+    static func suits(_ model: CPUModel, _ mode: FuzzMode) -> Bool {
       !mode.isLong || model.features.contains(.longMode)
     }
 
@@ -135,7 +144,10 @@ public struct FuzzCampaign: Sendable {
       FuzzWatch.begin(number, worker)
       result.cases += 1
       decode(number)
-      guard let (machine, start) = prepare(number, steps: false) else { return }
+      guard let (machine, start) = prepare(number, steps: false) else {
+        result.skipped += 1
+        return
+      }
       var problem: String?
       // Of every mode a fourth.
       if number / UInt64(FuzzMode.allCases.count) % 4 == 3 {

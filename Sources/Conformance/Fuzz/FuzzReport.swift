@@ -13,8 +13,8 @@ public struct FuzzReport: Sendable {
   }
 
   private var failed: Int { Int(clamping: result.failed) }
-  private var passed: UInt64 { result.cases - result.failed }
-  public var verdict: String { "\(passed) passed, \(failed) failed, 0 skipped" }
+  private var passed: UInt64 { result.cases - result.failed - result.skipped }
+  public var verdict: String { "\(passed) passed, \(failed) failed, \(result.skipped) skipped" }
 
   private var findings: String {
     result.findings.prefix(findingsShown).map { finding in
@@ -34,7 +34,7 @@ public struct FuzzReport: Sendable {
   public var json: String {
     JSON.object([
       ("command", .string("conform fuzz")), ("title", .string("seed \(seed)")), ("passed", .integer(Int(clamping: passed))), ("failed", .integer(failed)),
-      ("skipped", .integer(0)), ("hostSeconds", .number((hostSeconds * 1e6).rounded() / 1e6)),
+      ("skipped", .integer(Int(clamping: result.skipped))), ("hostSeconds", .number((hostSeconds * 1e6).rounded() / 1e6)),
       ("instructions", .integer(Int(clamping: result.instructions))), ("compared", .integer(Int(clamping: result.compared))),
       ("failures", .array(result.findings.map { finding in
         .object([

@@ -22,8 +22,10 @@ public struct HostResult: Sendable {
   public var begun: [[Int]], completed: [[Int]]
   /// Cases that each rule applied to.
   public var ruled: [Int]
-  /// Cases that came out otherwise on the host when they were repeated.
+  /// Cases that agreed when they were repeated alone, and the numbers of the first.
   public var unsteady = 0
+  public var unsteadyCases: [UInt64] = []
+  static let unsteadyKept = 20
   public var failures: [HostFailure] = []
 
   init() {
@@ -38,12 +40,16 @@ public struct HostResult: Sendable {
 
   public var cases: Int { passed + failed + skipped }
 
+  /// The host's interruptions make about one of a million cases unsteady. More come from what ran before a case: a failure.
+  public var isTooUnsteady: Bool { unsteady > max(2, cases / 100_000) }
+
   mutating func add(_ other: HostResult) {
     func sum(_ a: inout [Int], _ b: [Int]) { for n in a.indices { a[n] += b[n] } }
     passed += other.passed
     failed += other.failed
     skipped += other.skipped
     unsteady += other.unsteady
+    unsteadyCases = Array((unsteadyCases + other.unsteadyCases).sorted().prefix(Self.unsteadyKept))
     sum(&rowPassed, other.rowPassed)
     sum(&rowFailed, other.rowFailed)
     sum(&rowSkipped, other.rowSkipped)

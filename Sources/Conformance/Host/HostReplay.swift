@@ -59,6 +59,7 @@ public struct HostReplay: Sendable, Equatable {
       let parts = word.split(separator: "=", maxSplits: 1)
       guard parts.count == 2, try set(c, String(parts[0]), String(parts[1])) else { throw .usage("--replay has no “\(word)”") }
     }
+    guard c.pointee.codeLength > 0 else { throw .usage("--replay has no code: it takes what a failure prints, such as '64 code=480FA5D8 rcx=41'") }
     c.start.pointee.rip = HostLayout.code + UInt64(c.pointee.codeOffset)
     return bySteps
   }

@@ -68,7 +68,13 @@ public struct HostReport: Sendable {
 
   // MARK: Text
 
-  public var brief: String { failureText + verdict + "\n" }
+  public var brief: String { failureText + unsteadyText + verdict + "\n" }
+
+  private var unsteadyText: String {
+    if result.unsteady == 0 { return "" }
+    return (result.isTooUnsteady ? "FAILED: " : "") + "\(result.unsteady) cases skipped: they differed behind others, and agreed alone: "
+      + result.unsteadyCases.map { "\($0)" }.joined(separator: ", ") + (result.unsteady > result.unsteadyCases.count ? ", …" : "") + "\n"
+  }
 
   private var failureText: String {
     var out = ""
@@ -92,7 +98,7 @@ public struct HostReport: Sendable {
       "\(OpcodeMap.shared.rowCount - 1)", "\(Self.rows.filter { hits($0) > 0 }.count)", "\(result.passed)", "\(result.failed)", "\(result.skipped)",
     ]) + "\n"
     for (rule, cases) in ruled { out += "rule \(rule.id): \(cases) cases \(rule.effectName): \(rule.reason)\n" }
-    if result.unsteady > 0 { out += "\(result.unsteady) cases skipped: they came out otherwise when they were repeated\n" }
+    out += unsteadyText
     for (rule, rows) in excluded {
       out += "not run, \(rule.id) (\(rule.reason)): \(rows.count) rows: " + rows.map { HostCatalog.shared.name($0) }.joined(separator: ", ") + "\n"
     }
@@ -129,6 +135,9 @@ public struct HostReport: Sendable {
           ("skipped", .integer(g.skipped)),
         ])
       })),
+      ("invalid", .object([
+        ("passed", .integer(result.rowPassed[0])), ("failed", .integer(result.rowFailed[0])), ("skipped", .integer(result.rowSkipped[0])),
+      ])),
       ("excluded", .array(excluded.map { rule, rows in
         .object([("id", .string(rule.id)), ("reason", .string(rule.reason)), ("rows", names(rows))])
       })),

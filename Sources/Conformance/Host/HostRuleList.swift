@@ -177,10 +177,12 @@ extension HostRule {
     HostRule("amd-cr8", .compare("#GP or #UD", { m, _ in m.alternatives += [(13, 6)] }), "LOCK before MOV of CR0 means CR8 on AMD (AltMovCr8), to Intel and the core it is invalid",
              rows: { row, host in row == 0 && host.hasAlternativeCR8 }) { HostOperands.isLockedMoveOfCR0($0.code, is32: $0.is32) },
     HostRule("amd-push-segment-fault", .skip, "AMD stores the whole slot for PUSH of a segment register, which may fault where the selector alone does not",
-             [.PUSH], onlyAMD: true) { $0.instruction.pointee.op0.kind == .segment && $0.faulted },
+             [.PUSH], onlyAMD: true) { $0.instruction.pointee.op0.kind == .segment && $0.instruction.pointee.operandSize == 4 && $0.faulted },
     HostRule("amd-push-segment", .compare("the upper half of what PUSH of a segment register stores", { m, c in
-      m.memory.append((c.end.gpr(4) & (c.is32 ? 0xFFFF_FFFF : ~0) &+ 2, c.is32 ? 2 : 6))
-    }), "AMD stores zeros there, Intel and the core nothing", [.PUSH], onlyAMD: true) { $0.instruction.pointee.op0.kind == .segment },
+      m.memory.append((c.end.gpr(4) & 0xFFFF_FFFF &+ 2, 2))
+    }), "AMD stores zeros there, Intel and the core nothing", [.PUSH], onlyAMD: true) {
+      $0.instruction.pointee.op0.kind == .segment && $0.instruction.pointee.operandSize == 4
+    },
     HostRule("amd-pop-segment", .skip, "AMD reads the whole slot for POP of a segment register, the core the selector", [.POP], onlyAMD: true) {
       $0.instruction.pointee.op0.kind == .segment && [12, 14, 17].contains($0.end.pointee.vector)
     },

@@ -210,6 +210,7 @@ final class HostRunner {
     case .differ(let found): first = found
     default:
       result.unsteady += 1
+      if result.unsteadyCases.count < HostResult.unsteadyKept { result.unsteadyCases.append(program.number) }
       result.skipped += 1
       result.rowSkipped[Int(row)] += 1
       return
