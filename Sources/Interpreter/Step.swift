@@ -29,7 +29,7 @@ enum Step {
       s.pointee.retired &+= s.pointee.retireWeight
       if resume, !keepsRF(instruction, cpu, task: task) { s.pointee.systemFlags &= ~RFLAGS.RF }
       s.pointee.rip = s.pointee.nextRIP
-      singleStep = trap && !suppressesTrap(instruction.mnemonic, cpu)
+      singleStep = trap && s.pointee.exitRequest & ExitRequest.handled == 0 && !suppressesTrap(instruction.mnemonic, cpu)
       if let observer { report(cpu, instruction, observer, at: linear) }
     } catch {
       cpu.deliver(error)

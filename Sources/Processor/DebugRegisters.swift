@@ -16,11 +16,11 @@ enum DR6 {
 }
 
 /// Bits of DR7.
-enum DR7 {
+public enum DR7 {
   static let ones: UInt64 = 0x400
   static let writable: UInt64 = 0xFFFF_23FF
   static let enables: UInt64 = 0xFF
-  static let gd: UInt64 = 1 << 13
+  public static let gd: UInt64 = 1 << 13
 }
 
 /// R/W field of DR7: what a breakpoint waits for.

@@ -60,9 +60,13 @@ extension CPU {
   /// Index in the TLB set for accesses the current instruction makes on its own behalf.
   @inline(__always)
   public var currentTLB: Int {
-    s.pointee.cpl == 3 ? TLBSet.user
+    s.pointee.cpl == 3 ? userTLB
       : s.pointee.systemFlags & RFLAGS.AC != 0 ? TLBSet.supervisorAC : TLBSet.supervisor
   }
+
+  /// The TLB of accesses with the rights of CPL 3.
+  @inline(__always)
+  var userTLB: Int { s.pointee.deprivileged ? TLBSet.deprivileged : TLBSet.user }
 
   /// Translates one page of an access, with all its faults, and enters ordinary memory into a TLB.
   /// Returns the physical address, A20 applied.
@@ -71,7 +75,7 @@ extension CPU {
   public func fillTLB(_ tlb: Int, _ linear: UInt64, _ access: Access) throws(Fault) -> UInt64 {
     s.pointee.tlbMisses &+= 1
     // The supervisor TLB serves explicit accesses while RFLAGS.AC is clear, and implicit ones, which AC does not concern.
-    let page = try translate(linear, access, user: tlb == TLBSet.user || tlb == TLBSet.none,
+    let page = try translate(linear, access, user: tlb == TLBSet.user || tlb >= TLBSet.none,
                              implicit: tlb == TLBSet.supervisor)
     let physical = page.physical
     let word = pageWord(physical)

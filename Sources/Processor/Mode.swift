@@ -115,7 +115,7 @@ extension CPU {
 
   /// Recomputes whether vector instructions are usable at all, which fast handlers test instead of the control registers (SDM
   /// vol. 3A §2.5, table 13-1; vol. 1 §14.3).
-  func updateVectorsEnabled() {
+  public func updateVectorsEnabled() {
     let p = s
     let (cr0, cr4) = (p.pointee.cr0, p.pointee.cr4)
     let sse = cr0 & (CR0.EM | CR0.TS) == 0 && cr4 & CR4.OSFXSR != 0
@@ -202,7 +202,7 @@ extension CPU {
   }
 
   /// Bits of CR4 that the model knows.
-  var knownCR4: UInt64 {
+  public var knownCR4: UInt64 {
     let features = environment.model.features
     var known: UInt64 = 0
     func allow(_ feature: Feature, _ bits: UInt64) { if features.contains(feature) { known |= bits } }

@@ -155,7 +155,7 @@ extension CPU {
   private func follow(_ decision: EventDecision) -> Bool {
     switch decision {
     case .deliver: return true
-    case .handled: s.pointee.exitRequest |= ExitRequest.event
+    case .handled: s.pointee.exitRequest |= ExitRequest.event | ExitRequest.handled
     case .stop: s.pointee.exitRequest |= ExitRequest.observer
     }
     return false

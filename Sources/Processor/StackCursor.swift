@@ -31,7 +31,7 @@ struct StackCursor {
     self.pointer = pointer
     width = segment.big ? 4 : 2
     // CPL is that of the inner ring for these accesses; RFLAGS.AC still has its old value.
-    tlb = segment.dpl == 3 ? TLBSet.user : cpu.supervisorTLB
+    tlb = segment.dpl == 3 ? cpu.userTLB : cpu.supervisorTLB
     self.faultCode = faultCode
   }
 
@@ -41,7 +41,7 @@ struct StackCursor {
     segment = cpu.s.pointee.ss
     pointer = pointer64
     width = 8
-    tlb = cpl == 3 ? TLBSet.user : cpu.supervisorTLB
+    tlb = cpl == 3 ? cpu.userTLB : cpu.supervisorTLB
     faultCode = 0
   }
 

@@ -84,6 +84,8 @@ public enum ExitRequest {
   public static let stop: UInt32 = 4
   /// An observer wants `run` to return, or the stop address is reached: nothing more is taken or delivered before.
   public static let observer: UInt32 = 8
+  /// An observer dealt with an event in place of its delivery: the instruction is over, and so are traps that were to follow it.
+  public static let handled: UInt32 = 16
 }
 
 /// One 256-bit vector register; the low half is the XMM register.
@@ -166,6 +168,9 @@ public struct CPUState {
   /// RFLAGS without the status flags CF PF AF ZF SF OF (which are lazy) and with bit 1 set.
   public var systemFlags: UInt64 = 2
   public var cpl: UInt8 = 0
+  /// Code of CPL 3 is a paravirtual guest's kernel: its translations are kept apart from those of the guest's programs, so that its
+  /// owner can change between the two address spaces without losing either (see `CPU.switchAddressSpace`).
+  public var deprivileged = false
   public var activity: Activity = .running
   /// Instructions (REP: iterations) retired since reset, exact whenever an instruction runs outside the chain.
   public var retired: UInt64 = 0

@@ -32,7 +32,7 @@ public enum DataTLB {
 /// Entries of global pages survive a change of CR3 (SDM vol. 3A §4.10.2.4). The log keeps flushing proportional to what was
 /// filled since the last flush, not to the size of the TLB.
 public struct TLBSet {
-  public static let count = 4
+  public static let count = 5
   /// CPL 3.
   public static let user = 0
   /// CPL 0–2, with SMAP in force if CR4 says so.
@@ -41,6 +41,8 @@ public struct TLBSet {
   public static let supervisorAC = 2
   /// Never filled: every access takes the slow path, where alignment is checked.
   public static let none = 3
+  /// CPL 3, where `CPUState.deprivileged` is set: a paravirtual kernel in an address space of its own.
+  public static let deprivileged = 4
 
   let memory: UnsafeMutableRawPointer
   /// Number of logged fills of each TLB, and the logs: entry index with bit 15 set for global pages.

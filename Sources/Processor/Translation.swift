@@ -117,17 +117,21 @@ extension CPU {
 
   /// Code was fetched from this linear page with the current privilege: INVLPG of it concerns the caches of code.
   public func noteCodePage(_ linear: UInt64, global: Bool) {
-    if s.pointee.cpl == 3 {
+    if runsProgram {
       s.pointee.userCode.insert(linear, global: global)
     } else {
       s.pointee.supervisorCode.insert(linear, global: global)
     }
   }
 
+  /// Whether the code that runs is a program's, not a kernel's.
+  @inline(__always)
+  private var runsProgram: Bool { s.pointee.cpl == 3 && !s.pointee.deprivileged }
+
   /// The stamps that apply now; the chain is left if they are others than before, for the current block may be stale.
   @inline(__always)
   private func selectStamps() {
-    let stamps = s.pointee.cpl == 3 ? s.pointee.userCode.stamps : s.pointee.supervisorCode.stamps
+    let stamps = runsProgram ? s.pointee.userCode.stamps : s.pointee.supervisorCode.stamps
     if stamps.jump != s.pointee.jumpStamp { s.pointee.exitRequest |= ExitRequest.codeChanged }
     s.pointee.jumpStamp = stamps.jump
     s.pointee.translationStamp = stamps.translation
