@@ -45,9 +45,11 @@ let package = Package(
       name: "Machine",
       dependencies: ["CZlib", "Devices", "Interpreter", "KernelImages", "Platform", "Processor", "X86", "X86Decoder"]),
 
-    // The hypervisor's services.
-    .target(name: "Toolstack"),
+    // The hypervisor, its services, and what manages domains.
+    .target(name: "XenABI"),
+    .target(name: "Hypervisor", dependencies: ["Interpreter", "Platform", "Processor", "X86", "X86Decoder", "XenABI"]),
     .target(name: "Xenstore"),
+    .target(name: "Toolstack", dependencies: ["Hypervisor", "KernelImages", "Processor", "XenABI", "Xenstore"]),
 
     // Tests of processors, this one's first. HostOracle runs code on the host's processor, in a process of its own.
     .target(name: "HostOracle"),
@@ -60,7 +62,7 @@ let package = Package(
     .target(
       name: "Commands",
       dependencies: [
-        "Conformance", "Devices", "Display", "Machine", "X86Decoder",
+        "Conformance", "Devices", "Display", "Hypervisor", "KernelImages", "Machine", "Processor", "Toolstack", "X86Decoder",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .executableTarget(name: "xenolith", dependencies: ["Commands"]),
@@ -83,6 +85,7 @@ let package = Package(
     .testTarget(
       name: "KernelImagesTests", dependencies: ["CBzip2", "CLZ4", "CLZMA", "CZlib", "CZstd", "KernelImages"]),
     .testTarget(name: "MachineTests", dependencies: ["Devices", "KernelImages", "Machine", "Platform", "Processor", "X86"]),
+    .testTarget(name: "HypervisorTests", dependencies: ["Hypervisor", "Platform", "Processor", "XenABI"]),
     .testTarget(name: "ToolstackTests", dependencies: ["Toolstack"]),
     .testTarget(name: "XenstoreTests", dependencies: ["Xenstore"]),
     .testTarget(name: "DisplayTests", dependencies: ["CZlib", "Devices", "Display"]),

@@ -67,6 +67,8 @@ struct AddressArgument: ExpressibleByArgument {
 
 struct MemoryArgument: ExpressibleByArgument {
   let bytes: UInt64
+  init(bytes: UInt64) { self.bytes = bytes }
+  var defaultValueDescription: String { "\(bytes >> 30)G" }
   init?(argument: String) {
     guard let bytes = Quantity.memory(argument) else { return nil }
     self.bytes = bytes

@@ -15,10 +15,11 @@ public struct XenolithCommand: ParsableCommand {
       Examples:
         xenolith run --kernel vmlinuz --initrd initrd.gz --append console=ttyS0
         xenolith run --load test.bin@0x7c00 --debug-exit 0xf4
+        xenolith create -c guest.cfg
         xenolith disassemble --bits 16 bootsector.bin
       """,
     version: "xenolith \(programVersion)",
-    subcommands: [RunCommand.self, DisassembleCommand.self, ConformCommand.self])
+    subcommands: [RunCommand.self, CreateCommand.self, DisassembleCommand.self, ConformCommand.self])
 
   public init() {}
 

@@ -1,0 +1,62 @@
+import XenABI
+
+/// The end of a domain: everything it had goes back, but what others still use of it.
+extension Domain {
+  func tearDown() {
+    state = .dead
+    for port in events.bound { close(port) }
+    for handle in grants.mappings.indices {
+      guard let mapping = grants.mappings[handle] else { continue }
+      grants.mappings[handle] = nil
+      for _ in 0..<(mapping.hasHost ? 1 : 0) + (mapping.hasDevice ? 1 : 0) {
+        mapping.giver.releaseGrant(mapping.reference, writable: !mapping.isReadOnly)
+      }
+    }
+    stopFIFO()
+    for v in vcpus {
+      v.processor.requestStop()
+      v.leaveMemory()
+    }
+    // Without roots and pins no frame is a page table any more.
+    for frame in ownedFrames.map({ MachineFrameNumber($0) }) where frames[frame].pointee.flags & FrameInfo.pinned != 0 {
+      frames[frame].pointee.flags &= ~FrameInfo.pinned
+      putAndType(frame)
+    }
+    var granted: [UInt64: UInt32] = [:]
+    for use in grants.active.values { granted[use.frame.rawValue, default: 0] += UInt32(use.readers + use.writers) }
+    for number in ownedFrames.sorted() {
+      let frame = MachineFrameNumber(number)
+      hypervisor.setPhysical(of: frame, to: ~0)
+      // Tables that referred to each other in a circle keep each other; nobody else does.
+      let others = granted[number] ?? 0
+      let p = frames[frame]
+      if p.pointee.references > others + 1 { p.pointee.references = others + 1 }
+      _ = frames.release(frame)
+    }
+    ownedFrames = []
+    for frame in grants.frames + grants.statusFrames + perDomainTables + [sharedInfo] { hypervisor.freeShared(frame) }
+    grants.frames = []
+    grants.statusFrames = []
+    perDomainTables = []
+    vcpus = []
+  }
+}
+
+extension VCPU {
+  /// Gives back what the processor itself holds of the domain's memory.
+  func leaveMemory() {
+    state = .offline
+    if hasOwnInfo {
+      domain.putAndType(infoFrame)
+      hasOwnInfo = false
+    }
+    forgetLDT()
+    forgetGDT()
+    if let userRoot { domain.putAndType(userRoot) }
+    if kernelRoot != .invalid { domain.putAndType(kernelRoot) }
+    userRoot = nil
+    kernelRoot = .invalid
+    // The core has nothing to walk any more; its translations go.
+    flush()
+  }
+}

@@ -1,0 +1,130 @@
+import Platform
+import Processor
+import XenABI
+
+/// What a domain is doing.
+public enum DomainState: Sendable, Equatable {
+  case running
+  /// Ended by SCHEDOP_shutdown or by the hypervisor; the reason is Xen's (poweroff, reboot, suspend, crash, watchdog).
+  case shutdown(ShutdownReason)
+  /// Its memory is given back.
+  case dead
+}
+
+/// Reasons of SCHEDOP_shutdown (xen/include/public/sched.h).
+public enum ShutdownReason: UInt32, Sendable {
+  case poweroff = 0, reboot, suspend, crash, watchdog, softReset
+}
+
+/// A guest: its memory, its virtual processors, and what it shares with the hypervisor.
+public final class Domain {
+  public let id: DomainID
+  public var name: String
+  public let hypervisor: Hypervisor
+  /// A 32-bit (PAE) paravirtual guest, whose kernel runs in ring 1.
+  public let isCompat: Bool
+  let frames: FrameTable
+  public internal(set) var vcpus: [VCPU] = []
+  public internal(set) var state: DomainState = .running
+  /// How often it was paused; it runs at 0.
+  public internal(set) var pauseCount = 0
+
+  /// Frames the domain has, in the order of its pseudo-physical numbers at its birth; for giving them back.
+  var ownedFrames: Set<UInt64> = []
+  /// Most frames it may have.
+  public internal(set) var maximumFrames: UInt64 = 0
+  /// Highest pseudo-physical frame number the guest has told of.
+  var highestPFN: UInt64 = 0
+  public var frameCount: UInt64 { UInt64(ownedFrames.count) }
+
+  let sharedInfo: MachineFrameNumber
+  let layout: SharedInfoLayout
+  var events: EventChannels
+  /// Set when the guest has changed to the FIFO way.
+  var fifo: FIFOEvents?
+  var grants: GrantTable
+  /// L2s of a 32-bit guest that stand in the last entry of a root: their end is the hypervisor's.
+  var topL2s: Set<UInt64> = []
+  /// Bits of vm_assist.
+  var assists: UInt64 = 0
+  /// Tables under the slot of the domain's descriptor tables: L3, then L2, then L1s on demand.
+  var perDomainTables: [MachineFrameNumber] = []
+  /// Frames with a privileged-instruction policy of the control domain.
+  public var isPrivileged = false
+  /// Share of processor time beside other domains', and most of it in percent of a processor (0: no limit).
+  public var weight = 256
+  public var cap = 0
+  public var handle = [UInt8](repeating: 0, count: 16)
+  /// Told of what the domain writes to Xen's console, and of its end.
+  public weak var observer: (any DomainObserver)?
+
+  init(id: DomainID, name: String, hypervisor: Hypervisor, isCompat: Bool, sharedInfo: MachineFrameNumber) {
+    self.id = id
+    self.name = name
+    self.hypervisor = hypervisor
+    self.isCompat = isCompat
+    self.sharedInfo = sharedInfo
+    frames = hypervisor.frames
+    layout = isCompat ? .compat : .wide
+    events = EventChannels(limit: layout.twoLevelPorts)
+    grants = GrantTable()
+  }
+
+  // MARK: Memory
+
+  /// One more frame, zeroed; nil at the domain's limit, or when the machine has no more.
+  func allocateFrame() -> MachineFrameNumber? {
+    guard frameCount < maximumFrames, let frame = hypervisor.allocateFrame(for: id) else { return nil }
+    ownedFrames.insert(frame.rawValue)
+    return frame
+  }
+
+  /// The domain gives a frame away for good.
+  func releaseFrame(_ frame: MachineFrameNumber) -> Bool {
+    guard frames.isRAM(frame), frames[frame].pointee.flags & FrameInfo.shared == 0, frames.release(frame) else { return false }
+    ownedFrames.remove(frame.rawValue)
+    return true
+  }
+
+  /// Host address of the shared page.
+  @inline(__always)
+  var shared: UnsafeMutableRawPointer { frames.contents(sharedInfo) }
+
+  /// Forgets all translations of the domain's processors.
+  func flushAll() {
+    for v in vcpus { v.flush() }
+  }
+
+  // MARK: Life
+
+  /// Whether its virtual processors may run.
+  var isRunnable: Bool { state == .running && pauseCount == 0 }
+
+  /// Ends the domain; the reason is the toolstack's business.
+  func shutDown(_ reason: ShutdownReason) {
+    guard state == .running else { return }
+    state = .shutdown(reason)
+    for v in vcpus { v.processor.requestStop() }
+    hypervisor.domainEnded(self)
+  }
+
+  /// The guest did what no guest may, or what cannot be gone on from.
+  func crash(_ why: String) {
+    guard state == .running else { return }
+    hypervisor.log("\(id) \(name) crashed: \(why)")
+    if let v = hypervisor.running, v.domain === self { hypervisor.log(v.registersText) }
+    shutDown(.crash)
+  }
+}
+
+/// Who wants to know what a domain does.
+public protocol DomainObserver: AnyObject {
+  /// Text for the hypervisor's console.
+  func domain(_ domain: Domain, wroteToConsole text: [UInt8])
+  func domainEnded(_ domain: Domain)
+}
+
+extension Domain {
+  /// Registers of all processors, for messages.
+  public func describeProcessors() -> String { vcpus.map(\.registersText).joined(separator: "\n") }
+}

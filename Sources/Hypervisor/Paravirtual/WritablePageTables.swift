@@ -1,0 +1,62 @@
+import Processor
+import X86
+import X86Decoder
+import XenABI
+
+/// Writes of a guest's kernel to its page tables, which it has mapped read-only: carried out as updates (xen.h, "writable page tables").
+///
+/// The instruction is executed by the core with the mapping writable for its duration; what it changed is taken back and done again
+/// as checked updates. So every instruction works, also those that read and write at once.
+///
+/// Not modelled: tables above L1, for which guests use hypercalls; with Xen such a write is the guest's fault as well.
+extension VCPU {
+  /// Carries out the instruction at RIP if it writes to a mapped L1 of the domain; false if the fault is the guest's.
+  func emulatePageTableWrite(_ address: UInt64) -> Bool {
+    guard domain.isCompat ? address < XenLayout.compatStart : XenLayout.isGuest(address),
+          let (mapping, slot) = domain.findL1(address, root: kernelRoot) else { return false }
+    let entry = frames.entry(mapping, slot)
+    guard entry & PTE.present != 0, entry & PTE.writable == 0 else { return false }
+    let target = PTE.frame(entry)
+    guard frames.isRAM(target), frames.owner(target) == domain.id else { return false }
+    let p = frames[target]
+    guard p.pointee.typeCount != 0, p.pointee.type == .l1, let (instruction, _) = decode() else { return false }
+
+    let before = [UInt64](unsafeUninitializedCapacity: 512) { buffer, count in
+      for n in 0..<512 { buffer[n] = frames.entry(target, n) }
+      count = 512
+    }
+    let s = cpu.s
+    frames.setEntry(mapping, slot, entry | PTE.writable)
+    cpu.invalidatePage(address)
+    let next = (s.pointee.rip &+ UInt64(instruction.length)) & s.pointee.ripMask
+    s.pointee.nextRIP = next
+    s.pointee.retireWeight = 1
+    s.pointee.budget = 1
+    var fault: Fault?
+    do throws(Fault) { try cpu.execute(instruction) } catch { fault = error }
+    let stop = s.pointee.nextRIP
+    frames.setEntry(mapping, slot, entry | (frames.entry(mapping, slot) & (PTE.accessed | PTE.dirty)))
+    cpu.invalidatePage(address)
+
+    // Accessed and dirty bits that the access itself set are no updates.
+    for n in 0..<512 where !(target == mapping && n == slot) {
+      let new = frames.entry(target, n)
+      if new == before[n] { continue }
+      frames.setEntry(target, n, before[n])
+      do throws(XenError) {
+        try domain.modify(target, n, new, level: 1, .normal)
+      } catch {
+        hypervisor.log("\(label): page table entry \(String(new, radix: 16)) refused (\(error))")
+        return false
+      }
+    }
+    if let fault {
+      if fault.vector == Vector.PF.rawValue { faultAddress = s.pointee.cr2 }
+      inject(fault.vector, errorCode: fault.hasErrorCode ? (fault.vector == Vector.PF.rawValue ? fault.errorCode & ~4 : fault.errorCode) : nil, returnRIP: s.pointee.rip)
+      return true
+    }
+    cpu.setRIP(stop)
+    retireFlags()
+    return true
+  }
+}
