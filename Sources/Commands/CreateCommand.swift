@@ -104,15 +104,16 @@ final class CreateSession {
   // MARK: Domains
 
   func create(_ path: String) throws(MachineError) {
+    let text = try HostFile.contents(path)
     let configuration: DomainConfiguration
     do throws(ConfigurationError) {
-      configuration = try DomainConfiguration(parsing: try text(path), file: path)
+      configuration = try DomainConfiguration(parsing: text, file: path)
     } catch {
       throw .badImage(error.description)
     }
     for warning in configuration.warnings where !quiet { HostFile.standardError("xenolith: \(warning)\n") }
     guard let kernelPath = configuration.kernel else {
-      throw .badImage(configuration.error("kernel", "there is no kernel, and booting from a disk is not there yet").description)
+      throw .badImage(configuration.error("kernel", "there is no kernel, and a domain cannot boot from a disk yet").description)
     }
     let kernel = try part(kernelPath, "kernel", configuration)
     let ramdisk = try configuration.ramdisk.map { (p) throws(MachineError) in try part(p, "ramdisk", configuration) } ?? []
@@ -124,12 +125,6 @@ final class CreateSession {
     }
     let name = configuration.name
     managed.onConsole = { [weak self] in self?.show($0, of: name) }
-  }
-
-  private func text(_ path: String) throws(ConfigurationError) -> [UInt8] {
-    do throws(MachineError) { return try HostFile.contents(path) } catch {
-      throw DomainConfiguration(name: path).error("config", "\(error)")
-    }
   }
 
   /// A file that a key of the configuration names.

@@ -178,9 +178,22 @@ extension VCPU {
       guard frames.isRAM(frame), frames.owner(frame) == domain.id, frames[frame].pointee.references == 1,
             frames[frame].pointee.flags & FrameInfo.allocated != 0, frames[frame].pointee.flags & FrameInfo.shared == 0 else { throw .EINVAL }
     }
+    // The new frames are had before the old ones go, so that a failure costs nothing.
+    var new: [MachineFrameNumber] = []
+    domain.maximumFrames += UInt64(old.count)
+    for _ in pfns {
+      guard let first = domain.allocate(order: outOrder) else {
+        for first in new {
+          for k in 0..<UInt64(1) << UInt64(outOrder) { _ = domain.releaseFrame(MachineFrameNumber(first.rawValue + k)) }
+        }
+        domain.maximumFrames -= UInt64(old.count)
+        throw .ENOMEM
+      }
+      new.append(first)
+    }
     for frame in old { _ = domain.releaseFrame(frame) }
-    for (n, pfn) in pfns.enumerated() {
-      guard let first = domain.allocate(order: outOrder) else { throw .ENOMEM }
+    domain.maximumFrames -= UInt64(old.count)
+    for (n, (pfn, first)) in zip(pfns, new).enumerated() {
       for k in 0..<UInt64(1) << UInt64(outOrder) { hypervisor.setPhysical(of: MachineFrameNumber(first.rawValue + k), to: pfn &+ k) }
       try storeWord(outList &+ (outIndex + UInt64(n)) * wordBytes, first.rawValue)
     }
