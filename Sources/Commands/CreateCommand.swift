@@ -17,7 +17,7 @@ struct CreateCommand: ParsableCommand {
     abstract: "Starts domains from xl configuration files and runs them until the last one ends.",
     discussion: """
       The hypervisor is in this process; it runs until the last domain has ended. With -c the console of the domain is this
-      terminal (Ctrl-A x ends everything); with several domains their lines are shown with their names.
+      terminal (Ctrl-A x ends everything, Ctrl-A p asks the domain to switch itself off); with several domains their lines are shown with their names.
 
       Paravirtual domains (type = "pv") of 64 and 32 bits with console, xenstore and a RAM disk are there. Disks, networks and
       other types of domains are not yet.
@@ -157,6 +157,9 @@ final class CreateSession {
         } else if let until {
           h.advance(to: until)
         } else {
+          // Somebody may have been told something by xenstore a moment ago.
+          manager.service()
+          guard case .idle(nil) = h.step() else { continue }
           HostFile.standardError("xenolith: every domain waits for something that cannot come\n")
           return 102
         }
@@ -187,6 +190,7 @@ final class CreateSession {
   /// Shows what came and takes what was typed.
   private func look(_ wait: UInt64) {
     flush()
+    manager.service()
     guard takesInput else { return }
     var entry = pollfd(fd: 0, events: Int16(POLLIN), revents: 0)
     guard poll(&entry, 1, Int32(wait / 1_000_000)) > 0 else { return }
@@ -201,6 +205,8 @@ final class CreateSession {
       let (rest, commands) = escape.filter(typed)
       typed = rest
       if commands.contains(.end) { isEnded = true }
+      if commands.contains(.powerButton), let first = manager.domains.first { manager.requestShutdown(first) }
+      if commands.contains(.help) { HostFile.standardError(EscapeKeys.help) }
     }
     manager.domains.first?.console.type(typed)
   }

@@ -32,20 +32,10 @@ extension CPU {
   ///   - cs: RPL is the privilege; `long` makes it 64-bit code, else 32-bit.
   public func enterFlat(cs: UInt16, ss: UInt16, long: Bool) {
     let ring = cs & 3
-    load(.cs, cs, attributes: (long ? 0xA09B : 0xC09B) | ring &<< 5)
-    load(.ss, ss, attributes: 0xC093 | ring &<< 5)
+    loadFlat(.cs, cs, Flat.ring(long ? Flat.code64 : Flat.code32, ring))
+    loadFlat(.ss, ss, Flat.ring(Flat.data, ring))
     s.pointee.cpl = UInt8(ring)
     updateMode()
-  }
-
-  private func load(_ seg: SegmentRegister, _ selector: UInt16, attributes: UInt16) {
-    let c = segment(seg)
-    c.pointee.selector = selector
-    c.pointee.base = 0
-    c.pointee.limit = 0xFFFF_FFFF
-    c.pointee.attributes = attributes
-    c.pointee.usable = true
-    c.pointee.fastLimit = is64Bit ? ~0 : 0
   }
 
   /// Enters a guest as IRET of a 64-bit kernel at CPL 0 does, with all its checks; flags are `setRFLAGS`'s.

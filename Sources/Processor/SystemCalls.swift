@@ -4,7 +4,7 @@ import X86Decoder
 /// Fast system calls (SDM vol. 3A §6.8.7–§6.8.8, vol. 2B).
 extension CPU {
   /// Attributes of the flat segments that these instructions load without looking at a descriptor table.
-  private enum Flat {
+  enum Flat {
     static let code64: UInt16 = 0xA09B
     static let code32: UInt16 = 0xC09B
     static let data: UInt16 = 0xC093
@@ -12,7 +12,7 @@ extension CPU {
   }
 
   @inline(__always)
-  private func loadFlat(_ seg: SegmentRegister, _ selector: UInt16, _ attributes: UInt16) {
+  func loadFlat(_ seg: SegmentRegister, _ selector: UInt16, _ attributes: UInt16) {
     let c = segment(seg)
     c.pointee.selector = selector
     c.pointee.base = 0

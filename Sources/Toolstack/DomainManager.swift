@@ -35,6 +35,8 @@ public final class DomainManager {
 
   public init(memoryBytes: UInt64, model: CPUModel) {
     hypervisor = Hypervisor(memoryBytes: memoryBytes, model: model)
+    // Permissions for a domain that is not there must not hold for one that comes later.
+    store.host.domainExists = { [unowned hypervisor] id in id == 0 || hypervisor.domains[DomainID(id)] != nil }
   }
 
   // MARK: Creating
@@ -132,6 +134,18 @@ public final class DomainManager {
 
   // MARK: Running
 
+  /// Lets xenstore tell domains what they watch, and forget what they do not fetch. To be called now and then.
+  public func service() {
+    store.advance(to: hypervisor.now / 1_000_000)
+    for managed in domains { managed.storeLink.deliver(to: managed.domain) }
+  }
+
+  /// Asks a domain to switch itself off, by the node that its kernel watches (docs/misc/xenstore-paths.pandoc, control/shutdown).
+  public func requestShutdown(_ managed: ManagedDomain) {
+    try? store.write("/local/domain/\(managed.domain.id.rawValue)/control/shutdown", "poweroff")
+    service()
+  }
+
   /// Deals with domains that have ended. Returns the reasons of those that are gone for good.
   public func reap() throws(BuildError) -> [ShutdownReason] {
     var gone: [ShutdownReason] = []
@@ -175,6 +189,7 @@ final class StoreLink: EventService {
   private let store: XenstoreServer
   private var ring: XenstoreRing?
   private var connection: XenstoreConnectionID?
+  private var port: EventPort?
 
   init(_ store: XenstoreServer) { self.store = store }
 
@@ -182,6 +197,7 @@ final class StoreLink: EventService {
     let ring = XenstoreRing(page: built.storePage)
     ring.initialize()
     self.ring = ring
+    port = built.storePort
     connection = store.introduce(built.domain.id.rawValue)
   }
 
@@ -190,6 +206,9 @@ final class StoreLink: EventService {
     if ring.service(store, on: connection) { domain.raise(port) }
   }
 
-  /// Watch events that come up without a request.
-  func poll(_ domain: Domain, port: EventPort) { guestNotified(domain, port: port) }
+  /// Watch events that come up without a request of the domain's.
+  func deliver(to domain: Domain) {
+    guard let connection, let port, store.hasOutput(on: connection) else { return }
+    guestNotified(domain, port: port)
+  }
 }
