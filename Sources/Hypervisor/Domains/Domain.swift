@@ -49,8 +49,6 @@ public final class Domain {
   var assists: UInt64 = 0
   /// Tables under the slot of the domain's descriptor tables: L3, then L2, then L1s on demand.
   var perDomainTables: [MachineFrameNumber] = []
-  /// Frames with a privileged-instruction policy of the control domain.
-  public var isPrivileged = false
   /// Share of processor time beside other domains', and most of it in percent of a processor (0: no limit).
   public var weight = 256
   public var cap = 0
@@ -122,9 +120,4 @@ public protocol DomainObserver: AnyObject {
   /// Text for the hypervisor's console.
   func domain(_ domain: Domain, wroteToConsole text: [UInt8])
   func domainEnded(_ domain: Domain)
-}
-
-extension Domain {
-  /// Registers of all processors, for messages.
-  public func describeProcessors() -> String { vcpus.map(\.registersText).joined(separator: "\n") }
 }

@@ -141,7 +141,7 @@ extension VCPU {
     kernelSS = UInt16(truncatingIfNeeded: ss)
     kernelSP = sp
     prepareProcessor()
-    let root = compat ? MachineFrameNumber(((control[3] >> 12) & 0xF_FFFF) | ((control[3] & 0xFFF) << 20)) : MachineFrameNumber(control[3] >> 12)
+    let root = compat ? MachineFrameNumber(XenLayout.compatRoot(control[3])) : MachineFrameNumber(control[3] >> 12)
     try domain.loadRoot(root, self)
     if !compat, control[1] != 0 { try domain.loadUserRoot(MachineFrameNumber(control[1] >> 12), self) }
     try installGDT(Array(gdt.prefix(Int((gdtEntries + 511) / 512))))

@@ -55,7 +55,6 @@ public final class VCPU {
   var syscallCallback = EntryPoint()
   var syscall32Callback = EntryPoint()
   var sysenterCallback = EntryPoint()
-  var nmiCallback: UInt64 = 0
 
   // — descriptor tables
   var gdtFrames: [MachineFrameNumber] = []

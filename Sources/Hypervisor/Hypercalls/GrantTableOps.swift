@@ -172,7 +172,6 @@ extension VCPU {
   /// One side of a copy: a grant, or a frame of the caller's.
   private struct Side {
     var address: UInt64
-    var room: UInt32
     var release: () -> Void
   }
 
@@ -214,7 +213,7 @@ extension VCPU {
       let reference = UInt32(truncatingIfNeeded: side.reference)
       if let entry = giver.grantEntry(reference), entry.offset > offset || entry.offset + entry.length < offset + length { throw .generalError }
       let frame = try giver.acquire(reference, for: domain, writable: writable)
-      return Side(address: frame.address + UInt64(offset), room: 4096 - offset, release: { giver.releaseGrant(reference, writable: writable) })
+      return Side(address: frame.address + UInt64(offset), release: { giver.releaseGrant(reference, writable: writable) })
     }
     // A frame by its number must be the caller's own.
     guard own(side.who) else { throw hypervisor.domains[DomainID(side.who)] == nil ? .badDomain : .permissionDenied }
@@ -225,7 +224,7 @@ extension VCPU {
     } catch {
       throw .badPage
     }
-    return Side(address: frame.address + UInt64(offset), room: 4096 - offset, release: {
+    return Side(address: frame.address + UInt64(offset), release: {
       if writable { domain.putAndType(frame) } else { domain.frames.put(frame) }
     })
   }

@@ -22,7 +22,7 @@ extension VCPU {
 
   /// A guest's code selector and address. The selector never has more privilege than the guest's kernel.
   private func entryPoint(_ cs: UInt16, _ address: UInt64, masks: Bool, dpl: UInt8 = 0) throws(XenError) -> EntryPoint {
-    if !domain.isCompat, UInt64(bitPattern: Int64(bitPattern: address << 16) >> 16) != address { throw .EINVAL }
+    if !domain.isCompat, !XenLayout.isCanonical(address) { throw .EINVAL }
     return EntryPoint(cs: cs | (domain.isCompat ? 1 : 3), address: domain.isCompat ? address & 0xFFFF_FFFF : address, masksEvents: masks, dpl: dpl)
   }
 
@@ -79,7 +79,7 @@ extension VCPU {
 
   func setSegmentBase(_ a: HypercallArguments) throws(XenError) -> HypercallOutcome {
     if domain.isCompat { throw .ENOSYS }
-    let canonical = UInt64(bitPattern: Int64(bitPattern: a[1] << 16) >> 16) == a[1]
+    let canonical = XenLayout.isCanonical(a[1])
     switch a[0] {
     case 0: if !canonical { throw .EINVAL }
       cpu.s.pointee.fs.base = a[1]

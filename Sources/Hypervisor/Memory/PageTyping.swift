@@ -243,12 +243,6 @@ extension Domain {
     if entry & PTE.user == 0 { return entry | PTE.guestKernel | PTE.user }
     return entry & PTE.guestKernel == 0 ? entry | PTE.global : entry
   }
-
-  /// An entry as the guest wrote it.
-  func unadjust(_ entry: UInt64, level: Int) -> UInt64 {
-    if isCompat || entry & PTE.present == 0 || level > 1 { return entry }
-    return entry & PTE.guestKernel != 0 ? entry & ~(PTE.user | PTE.guestKernel) : entry & ~PTE.global
-  }
 }
 
 /// Indices of a page table with a hole in the middle.

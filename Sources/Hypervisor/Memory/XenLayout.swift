@@ -31,10 +31,12 @@ enum XenLayout {
 
   static func isCanonical(_ linear: UInt64) -> Bool { UInt64(bitPattern: Int64(bitPattern: linear << 16) >> 16) == linear }
 
+  /// The root that a 32-bit guest's CR3 names: its frame's upper bits stand in the lowest ones (xen-x86_32.h, xen_cr3_to_pfn).
+  static func compatRoot(_ cr3: UInt64) -> UInt64 { ((cr3 &>> 12) & 0xF_FFFF) | ((cr3 & 0xFFF) &<< 20) }
+
   /// Whether a linear address may be the guest's.
   static func isGuest(_ linear: UInt64) -> Bool {
-    let canonical = UInt64(bitPattern: Int64(bitPattern: linear << 16) >> 16) == linear
-    return canonical && (linear < start || linear >= end)
+    isCanonical(linear) && (linear < start || linear >= end)
   }
 }
 

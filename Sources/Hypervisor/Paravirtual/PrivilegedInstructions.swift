@@ -204,7 +204,7 @@ extension VCPU {
     case 2:
       faultAddress = value
     case 3:
-      let frame = domain.isCompat ? MachineFrameNumber(((value &>> 12) & 0xF_FFFF) | ((value & 0xFFF) &<< 20)) : MachineFrameNumber((value & PTE.address) &>> 12)
+      let frame = domain.isCompat ? MachineFrameNumber(XenLayout.compatRoot(value)) : MachineFrameNumber((value & PTE.address) &>> 12)
       do throws(XenError) { try domain.loadRoot(frame, self) } catch { return false }
     case 4:
       setGuestCR4(value)
@@ -257,7 +257,7 @@ extension VCPU {
 
   private func writeMSR(_ index: UInt32, _ value: UInt64) -> Bool {
     let s = cpu.s
-    let canonical = UInt64(bitPattern: Int64(bitPattern: value << 16) >> 16) == value
+    let canonical = XenLayout.isCanonical(value)
     switch index {
     case MSR.fsBase where !domain.isCompat && canonical: s.pointee.fs.base = value
     case MSR.gsBase where !domain.isCompat && canonical: s.pointee.gs.base = value
