@@ -57,8 +57,9 @@ import Testing
         seed = seed &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
         changed[Int(seed >> 33) % changed.count] = UInt8(truncatingIfNeeded: seed >> 20)
       }
-      _ = format.unpack(changed[...], limit: 1 << 20)
+      if let result = format.unpack(changed[...], limit: 1 << 20) { #expect(result.count <= 1 << 20) }
     }
+    #expect(format.unpack(packed[...], limit: 1 << 20)?.count == 5000)
   }
 
   @Test(arguments: Compression.allCases)

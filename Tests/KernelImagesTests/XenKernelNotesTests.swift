@@ -124,16 +124,23 @@ import Testing
     for place in [KernelFile.Place.segment, .section, .guestSection("GUEST_OS=linux,HYPERCALL_PAGE=0xFFFFFFFFFFFFFFFF,VIRT_BASE=")] {
       let image = KernelFile(notes: linux, place: place).bytes
       var seed: UInt64 = 9
+      var refused = 0
       for _ in 0..<3000 {
         var changed = image
         for _ in 0..<3 {
           seed = seed &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
           changed[Int(seed >> 33) % changed.count] = UInt8(truncatingIfNeeded: seed >> 20)
         }
-        guard let elf = try? ELFFile(changed, name: "k"), let notes = try? XenKernelNotes(elf, name: "k") else { continue }
-        _ = try? XenKernelLayout(elf, notes, kind: .pv, name: "k")
+        guard let elf = try? ELFFile(changed, name: "k"), let notes = try? XenKernelNotes(elf, name: "k") else {
+          refused += 1
+          continue
+        }
         _ = try? XenKernelLayout(elf, notes, kind: .pvh, name: "k")
+        // What is accepted lies within itself.
+        guard let layout = try? XenKernelLayout(elf, notes, kind: .pv, name: "k") else { continue }
+        #expect(layout.start < layout.end && (layout.start..<layout.end).contains(layout.entry))
       }
+      #expect(refused > 0 && refused < 3000)
     }
   }
 }
