@@ -49,7 +49,9 @@ let package = Package(
     .target(name: "XenABI"),
     .target(name: "Hypervisor", dependencies: ["Interpreter", "Platform", "Processor", "X86", "X86Decoder", "XenABI"]),
     .target(name: "Xenstore"),
-    .target(name: "Toolstack", dependencies: ["Hypervisor", "KernelImages", "Processor", "XenABI", "Xenstore"]),
+    // The sockets by which commands and tools reach it.
+    .target(name: "Control"),
+    .target(name: "Toolstack", dependencies: ["Control", "Hypervisor", "KernelImages", "Processor", "XenABI", "Xenstore"]),
 
     // Tests of processors, this one's first. HostOracle runs code on the host's processor, in a process of its own.
     .target(name: "HostOracle"),
@@ -62,7 +64,7 @@ let package = Package(
     .target(
       name: "Commands",
       dependencies: [
-        "Conformance", "Devices", "Display", "Hypervisor", "KernelImages", "Machine", "Processor", "Toolstack", "X86Decoder",
+        "Conformance", "Control", "Devices", "Display", "Hypervisor", "KernelImages", "Machine", "Processor", "Toolstack", "X86Decoder",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .executableTarget(name: "xenolith", dependencies: ["Commands"]),
@@ -86,7 +88,8 @@ let package = Package(
       name: "KernelImagesTests", dependencies: ["CBzip2", "CLZ4", "CLZMA", "CZlib", "CZstd", "KernelImages"]),
     .testTarget(name: "MachineTests", dependencies: ["Devices", "KernelImages", "Machine", "Platform", "Processor", "X86"]),
     .testTarget(name: "HypervisorTests", dependencies: ["Hypervisor", "Platform", "Processor", "XenABI"]),
-    .testTarget(name: "ToolstackTests", dependencies: ["Toolstack"]),
+    .testTarget(name: "ControlTests", dependencies: ["Control"]),
+    .testTarget(name: "ToolstackTests", dependencies: ["Hypervisor", "Processor", "Toolstack", "XenABI"]),
     .testTarget(name: "XenstoreTests", dependencies: ["Xenstore"]),
     .testTarget(name: "DisplayTests", dependencies: ["CZlib", "Devices", "Display"]),
     .testTarget(

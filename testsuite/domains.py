@@ -1,10 +1,15 @@
 """Tests of domains: what `xenolith create` does with real kernels and with bad configurations."""
 
 import json
+import os
 import pathlib
 import re
+import select
+import signal
+import struct
 import subprocess
 import tempfile
+import time
 
 from harness import PROGRAM, ROOT, cached, check, refused, test
 
@@ -23,15 +28,100 @@ def create(*settings, console=True, timeout=400):
     return result.returncode, result.stdout.decode(errors="replace"), result.stderr.decode(errors="replace")
 
 
-def debian(name, mode, **more):
+def debian(name, mode=None, **more):
+    """A domain with Debian's kernel; without a mode it comes to a shell."""
     return dict(name=name, type="pv", kernel=str(cached("vmlinuz-amd64")), ramdisk=str(cached("initrd-amd64.cpio.gz")),
-                memory=256, cmdline=f"console=hvc0 xenolith.run={mode}", **more)
+                memory=256, cmdline="console=hvc0" + (f" xenolith.run={mode}" if mode else ""), **more)
 
 
 def check_domain_log(log):
     bad = re.compile(r"WARNING:|Oops|BUG:|Call Trace|rcu.*stall|insecure W\+X", re.IGNORECASE)
     for line in log.splitlines():
         check(not bad.search(line), f"the kernel log says: {line.strip()}")
+
+
+class Service:
+    """A running hypervisor on sockets of its own, and the commands that reach it."""
+
+    def __init__(self, *options):
+        self.folder = tempfile.TemporaryDirectory()
+        self.path = pathlib.Path(self.folder.name)
+        self.socket = self.path / "control.sock"
+        self.options = options
+        self.consoles = []
+
+    def __enter__(self):
+        self.process = subprocess.Popen([PROGRAM, "hypervisor", "--socket", self.socket, *map(str, self.options)],
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        self.wait_until("socket", 20, self.socket.exists)
+        return self
+
+    def __exit__(self, *_):
+        for console in self.consoles:
+            console.kill()
+            console.wait()
+        self.process.kill()
+        self.process.wait()
+        self.folder.cleanup()
+
+    def wait_until(self, what, seconds, condition):
+        end = time.time() + seconds
+        while not (found := condition()):
+            check(self.process.poll() is None, f"the hypervisor ended: {self.process.stderr.read() if self.process.poll() else ''}")
+            check(time.time() < end, f"no {what} in {seconds} s")
+            time.sleep(0.1)
+        return found
+
+    def run(self, command, *arguments, code=0, timeout=120):
+        """Standard output of a command."""
+        result = subprocess.run([PROGRAM, command, "--socket", self.socket, *map(str, arguments)], stdin=subprocess.DEVNULL,
+                                capture_output=True, timeout=timeout)
+        check(result.returncode == code, f"{command} {arguments}: exit code {result.returncode}: {result.stderr.decode()}")
+        return result.stdout.decode(errors="replace")
+
+    def config(self, **settings):
+        file = self.path / f"{settings['name']}.cfg"
+        file.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items()))
+        return file
+
+    def state(self, name):
+        """Columns of the domain's line in `list`, or None."""
+        lines = [line.split() for line in self.run("list").splitlines()[1:]]
+        return next((line for line in lines if line[0] == name), None)
+
+    def console(self, domain):
+        console = Console([PROGRAM, "console", "--socket", self.socket, domain])
+        self.consoles.append(console)
+        return console
+
+
+class Console(subprocess.Popen):
+    """A domain's console on pipes."""
+
+    def __init__(self, command):
+        super().__init__(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.text = ""
+        os.set_blocking(self.stdout.fileno(), False)
+
+    def wait_for(self, pattern, seconds):
+        """Reads until the pattern comes; returns and forgets what was before its end."""
+        end = time.time() + seconds
+        while not (found := re.search(pattern, self.text)):
+            check(time.time() < end, f"no {pattern} in {seconds} s: … {self.text[-300:]}")
+            if select.select([self.stdout], [], [], 0.2)[0]:
+                new = self.stdout.read()
+                check(new, f"the console ended without {pattern}: … {self.text[-300:]}")
+                self.text += new.decode(errors="replace")
+        text, self.text = self.text[:found.end()], self.text[found.end():]
+        return text
+
+    def type(self, text):
+        self.stdin.write(text.encode())
+        self.stdin.flush()
+
+
+# The shell asks the terminal for the cursor's position behind its prompt.
+PROMPT = r"# (\x1b\[6n)?$"
 
 
 @test
@@ -74,3 +164,101 @@ def bad_configurations_are_one_sentence():
         refused(66, pathlib.Path(folder) / "absent.cfg", command="create", says="absent.cfg cannot be opened")
         refused(64, "--cpu", "386", config, command="create", says="64-bit")
         refused(64, command="create", says="config")
+
+
+@test
+def life_of_a_domain_under_the_service():
+    with Service("--memory", "2G") as service:
+        config = service.config(**debian("guest"))
+        check(service.run("list") == "Name                                        ID   Mem VCPUs\tState\tTime(s)\n", "an empty list has only its head")
+        service.run("create", "--paused", config)
+        check(service.state("guest")[:5] == ["guest", "1", "256", "1", "--p---"], f"{service.state('guest')}")
+        service.run("create", config, code=65)
+        service.run("unpause", "guest")
+        console = service.console("guest")
+        check_domain_log(console.wait_for(PROMPT, 200))
+        console.type("echo $((6 * 7))\r")
+        console.wait_for(r"\b42\b", 60)
+        # A paused guest is silent, and goes on where it was.
+        service.run("pause", "1")
+        check("p" in service.state("guest")[4], "not paused")
+        console.type("echo $((43 * 2))\r")
+        time.sleep(1)
+        check(not select.select([console.stdout], [], [], 0)[0] or b"86" not in (console.stdout.read() or b""), "a paused guest answers")
+        service.run("unpause", "1")
+        console.wait_for(r"\b86\b", 60)
+        check(re.search(r"^guest +1 +0 +0 ", service.run("vcpu-list", "guest"), re.MULTILINE), "vcpu-list")
+        service.run("sched-credit", "-d", "guest", "-w", 512, "-c50")
+        check(service.run("sched-credit").splitlines()[1].split() == ["guest", "1", "512", "50"], "sched-credit")
+        service.run("sched-credit", "-d", "guest", "-w", 0, code=64)
+        service.run("sched-credit", "-d", "guest", "-c", 0)
+        check("guest" in service.run("top", "--batch", "-n", 2, "-d", 0.1), "top")
+        # A second one beside it, and the end of both.
+        service.run("create", service.config(**debian("other")))
+        console.type("echo $((88 - 1))\r")
+        console.wait_for(r"\b87\b", 60)
+        service.run("destroy", "other")
+        check(service.state("other") is None, "a destroyed domain is still there")
+        service.run("reboot", "-w", "guest")
+        check(service.state("guest")[1] == "3", f"the new beginning is another domain: {service.state('guest')}")
+        console.wait_for(r"Linux version", 120)
+        console.wait_for(PROMPT, 200)
+        service.run("shutdown", "--wait", "guest")
+        check(service.state("guest") is None, "a domain that was switched off is still there")
+        check(console.wait(timeout=20) == 0, f"exit code {console.returncode} of the console")
+        service.process.send_signal(signal.SIGTERM)
+        check(service.process.wait(timeout=20) == 130 and not service.socket.exists(), "the service has not gone without a trace")
+
+
+@test
+def commands_without_a_service_or_a_domain():
+    with Service("--quiet", "--memory", "1G") as service:
+        for command in "console", "pause", "unpause", "shutdown", "reboot", "destroy", "list", "vcpu-list":
+            refused(66, "--socket", service.socket, "nobody", command=command, says="there is no domain nobody")
+        refused(66, "--socket", service.socket, "-d", "nobody", command="sched-credit", says="there is no domain nobody")
+        refused(64, "--socket", service.socket, command="hypervisor", says=f"{service.socket} already")
+        refused(64, "--socket", service.socket, "--memory", "1G", service.config(name="x"), command="create", says="--memory comes too late")
+        refused(66, "--socket", service.socket, service.config(name="x", kernel="kernel"), command="create", says="x.cfg, line 2: kernel ")
+        refused(66, "--socket", "/" + "x" * 200, command="hypervisor", says="longer than the system allows")
+        refused(66, "--socket", service.path / "other.sock", command="list", says="no hypervisor runs")
+        refused(66, "--socket", service.config(name="y"), command="hypervisor", says="is no socket")
+        # A socket that its server left behind.
+        service.process.kill()
+        service.process.wait()
+        check(service.socket.exists(), "a killed server leaves its socket")
+        refused(66, "--socket", service.socket, command="list", says="no hypervisor runs")
+        with Service() as second:
+            second.run("list")
+
+
+def crashing_kernel():
+    """An ELF file of a paravirtual kernel that executes nothing but UD2: a crash, for it has no handlers."""
+    base, header = 0x100000, 64 + 2 * 56
+    def note(kind, value):
+        return struct.pack("<III", 4, len(value), kind) + b"Xen\0" + value + bytes(-len(value) % 4)
+    notes = (note(6, b"crash\0") + note(8, b"generic\0") + note(5, b"xen-3.0\0") + note(3, struct.pack("<Q", 0)) + note(1, struct.pack("<Q", base)))
+    code = b"\x0f\x0b"
+    elf = b"\x7fELF" + bytes([2, 1, 1]) + bytes(9) + struct.pack("<HHIQQQIHHHHHH", 2, 62, 1, base, 64, 0, 0, 64, 56, 2, 64, 0, 0)
+    load = struct.pack("<IIQQQQQQ", 1, 7, header, base, base, len(code), len(code), 4096)
+    noted = struct.pack("<IIQQQQQQ", 4, 4, header + len(code), 0, 0, len(notes), len(notes), 4)
+    return elf + load + noted + code + notes
+
+
+@test
+def ends_are_dealt_with():
+    """Crash loops, and domains that are kept."""
+    with tempfile.TemporaryDirectory() as folder, Service("--memory", "1G") as service:
+        file = pathlib.Path(folder) / "crash"
+        file.write_bytes(crashing_kernel())
+        service.run("create", service.config(name="loop", kernel=str(file), memory=8, on_crash="restart"))
+        service.wait_until("end of the crash loop", 60, lambda: service.state("loop") is None)
+        service.run("create", service.config(name="kept", kernel=str(file), memory=8, on_crash="preserve"))
+        service.wait_until("crash", 60, lambda: service.state("kept")[4] == "----c-")
+        check("kept crashed" in service.run("dmesg"), "the hypervisor's messages say nothing about it")
+        service.run("pause", "kept", code=65)
+        service.run("destroy", "kept")
+        check(service.state("kept") is None, "a kept domain cannot be destroyed")
+        service.run("create", service.config(name="renamed", kernel=str(file), memory=8, on_crash="rename-restart"))
+        service.wait_until("end of the crash loop", 60, lambda: service.state("renamed") is None)
+        names = [line.split()[0] for line in service.run("list").splitlines()[1:]]
+        check(names == ["renamed-1", "renamed-2", "renamed-3"], f"kept: {names}")

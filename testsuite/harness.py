@@ -4,11 +4,15 @@ import os
 import pathlib
 import re
 import subprocess
+import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PROGRAM = os.environ.get("XENOLITH", str(ROOT / ".build/release/xenolith"))
 CACHE = pathlib.Path(os.environ.get("XENOLITH_CACHE", ROOT / "testsuite/.cache"))
 TESTS = {}
+# A hypervisor of the user's own is none of the tests' business.
+RUNTIME = tempfile.TemporaryDirectory()
+os.environ["XDG_RUNTIME_DIR"] = RUNTIME.name
 
 
 class Skip(Exception):

@@ -16,6 +16,11 @@ enum Terminal {
 
   static var isTerminal: Bool { isatty(0) == 1 }
 
+  static var outputIsTerminal: Bool { isatty(1) == 1 }
+
+  /// Waits; a signal ends the wait.
+  static func sleep(_ seconds: Double) { _ = poll(nil, 0, Int32(min(seconds * 1000, 1e9))) }
+
   /// A signal asked the run to end.
   static var isInterrupted: Bool { interrupts > 0 }
 

@@ -19,7 +19,16 @@ public struct XenolithCommand: ParsableCommand {
         xenolith disassemble --bits 16 bootsector.bin
       """,
     version: "xenolith \(programVersion)",
-    subcommands: [RunCommand.self, CreateCommand.self, DisassembleCommand.self, ConformCommand.self])
+    subcommands: [RunCommand.self, DisassembleCommand.self, ConformCommand.self],
+    groupedSubcommands: [
+      CommandGroup(
+        name: "Domains",
+        subcommands: [
+          HypervisorCommand.self, CreateCommand.self, ListCommand.self, ConsoleCommand.self, PauseCommand.self, UnpauseCommand.self,
+          ShutdownCommand.self, RebootCommand.self, DestroyCommand.self, VCPUListCommand.self, SchedCreditCommand.self, DmesgCommand.self,
+          TopCommand.self,
+        ])
+    ])
 
   public init() {}
 

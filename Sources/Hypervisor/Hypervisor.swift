@@ -210,6 +210,8 @@ public final class HypervisorLog {
   public var onLine: ((Line) -> Void)?
   private let capacity = 4096
 
+  public func clear() { lines = [] }
+
   func add(_ text: String, at time: UInt64) {
     let line = Line(nanoseconds: time, text: text)
     if lines.count == capacity { lines.removeFirst(capacity / 4) }

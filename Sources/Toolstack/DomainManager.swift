@@ -4,34 +4,15 @@ import Processor
 import XenABI
 import Xenstore
 
-/// A domain with what it was made from and what leads to it.
-public final class ManagedDomain {
-  public let configuration: DomainConfiguration
-  public internal(set) var domain: Domain
-  public internal(set) var console: ConsoleRing
-  /// Console text that nobody has fetched.
-  public var onConsole: (([UInt8]) -> Void)? { didSet { console.onOutput = onConsole } }
-  let kernel: ParavirtualKernel
-  let ramdisk: [UInt8]
-  var storeLink: StoreLink
-
-  init(configuration: DomainConfiguration, kernel: ParavirtualKernel, ramdisk: [UInt8], built: BuiltDomain, storeLink: StoreLink) {
-    self.configuration = configuration
-    self.kernel = kernel
-    self.ramdisk = ramdisk
-    domain = built.domain
-    console = built.console
-    self.storeLink = storeLink
-  }
-}
-
 /// Domains on one hypervisor: creates them from configurations, tells them by xenstore what they have, and does what was asked for when they end.
 public final class DomainManager {
   public let hypervisor: Hypervisor
   public let store = XenstoreServer()
-  public private(set) var domains: [ManagedDomain] = []
+  public internal(set) var domains: [ManagedDomain] = []
   /// Told of ends and new beginnings, one sentence each.
   public var onEvent: ((String) -> Void)?
+  /// Told of each end.
+  public var onEnd: ((DomainEnd) -> Void)?
 
   public init(memoryBytes: UInt64, model: CPUModel) {
     hypervisor = Hypervisor(memoryBytes: memoryBytes, model: model)
@@ -44,31 +25,44 @@ public final class DomainManager {
   /// Makes a domain and lets it run.
   /// - Parameters:
   ///   - kernel: the kernel file's bytes; `ramdisk` those of the initial RAM disk.
+  ///   - paused: it waits for `unpause`.
   @discardableResult
-  public func create(_ configuration: DomainConfiguration, kernel: [UInt8], ramdisk: [UInt8]) throws(BuildError) -> ManagedDomain {
-    if domains.contains(where: { $0.configuration.name == configuration.name }) {
+  public func create(
+    _ configuration: DomainConfiguration, kernel: [UInt8], ramdisk: [UInt8], paused: Bool = false
+  ) throws(BuildError) -> ManagedDomain {
+    if domains.contains(where: { $0.name == configuration.name }) {
       throw BuildError("a domain with the name \(configuration.name) exists already")
     }
     guard configuration.type == .pv else {
       throw BuildError("domain \(configuration.name) has type = \"\(configuration.type)\", which is not there yet: only \"pv\" is")
     }
-    let parsed = try paravirtualKernel(kernel, name: configuration.kernel ?? "the kernel")
-    let (built, link) = try build(configuration, parsed, ramdisk)
-    let managed = ManagedDomain(configuration: configuration, kernel: parsed, ramdisk: ramdisk, built: built, storeLink: link)
+    let images = DomainImages(kernel: try paravirtualKernel(kernel, name: configuration.kernel ?? "the kernel"), ramdisk: ramdisk)
+    let (built, link) = try build(configuration, images)
+    let managed = ManagedDomain(name: configuration.name, configuration: configuration, images: images, built: built, storeLink: link)
+    managed.startedAt = hypervisor.now
     domains.append(managed)
-    hypervisor.unpause(built.domain)
+    if paused { managed.isPaused = true } else { hypervisor.unpause(built.domain) }
     return managed
   }
 
-  private func build(_ configuration: DomainConfiguration, _ kernel: ParavirtualKernel, _ ramdisk: [UInt8]) throws(BuildError) -> (BuiltDomain, StoreLink) {
+  /// Builds the domain inside the hypervisor, paused, with its nodes in xenstore.
+  func build(_ configuration: DomainConfiguration, _ images: DomainImages) throws(BuildError) -> (BuiltDomain, StoreLink) {
     let link = StoreLink(store)
     let request = DomainRequest(
       name: configuration.name, memoryBytes: UInt64(configuration.memory) << 20, vcpus: configuration.vcpus, weight: configuration.weight,
       cap: configuration.cap, commandLine: configuration.commandLine)
-    let built = try hypervisor.build(request, kernel: kernel, ramdisk: ramdisk, store: link)
+    let built = try hypervisor.build(request, kernel: images.kernel, ramdisk: images.ramdisk, store: link)
     link.attach(built)
     describe(built, configuration)
     return (built, link)
+  }
+
+  /// The opposite of `build`: everything outside the domain that belongs to it goes, and then the domain.
+  func dismantle(_ managed: ManagedDomain) {
+    managed.console.disconnect()
+    store.release(managed.domain.id.rawValue)
+    try? store.remove("/local/domain/\(managed.domain.id.rawValue)")
+    hypervisor.destroy(managed.domain)
   }
 
   private func paravirtualKernel(_ file: [UInt8], name: String) throws(BuildError) -> ParavirtualKernel {
@@ -137,78 +131,42 @@ public final class DomainManager {
   /// Lets xenstore tell domains what they watch, and forget what they do not fetch. To be called now and then.
   public func service() {
     store.advance(to: hypervisor.now / 1_000_000)
-    for managed in domains { managed.storeLink.deliver(to: managed.domain) }
+    for managed in domains where managed.isAlive { managed.storeLink.deliver(to: managed.domain) }
+  }
+
+  // MARK: Commands
+
+  /// A domain by its number or its name.
+  public func find(_ text: String) -> ManagedDomain? {
+    domains.first { "\($0.domain.id.rawValue)" == text } ?? domains.first { $0.name == text }
+  }
+
+  public func pause(_ managed: ManagedDomain) {
+    if managed.isPaused { return }
+    managed.isPaused = true
+    hypervisor.pause(managed.domain)
+  }
+
+  public func unpause(_ managed: ManagedDomain) {
+    guard managed.isPaused else { return }
+    managed.isPaused = false
+    hypervisor.unpause(managed.domain)
   }
 
   /// Asks a domain to switch itself off, by the node that its kernel watches (docs/misc/xenstore-paths.pandoc, control/shutdown).
-  public func requestShutdown(_ managed: ManagedDomain) {
-    try? store.write("/local/domain/\(managed.domain.id.rawValue)/control/shutdown", "poweroff")
+  /// - Parameter how: `poweroff`, `reboot`, `suspend`.
+  public func requestShutdown(_ managed: ManagedDomain, _ how: String = "poweroff") {
+    managed.endIsWanted = true
+    try? store.write("/local/domain/\(managed.domain.id.rawValue)/control/shutdown", how)
     service()
   }
 
-  /// Deals with domains that have ended. Returns the reasons of those that are gone for good.
-  public func reap() throws(BuildError) -> [ShutdownReason] {
-    var gone: [ShutdownReason] = []
-    for managed in domains {
-      guard case .shutdown(let reason) = managed.domain.state else { continue }
-      managed.console.drain()
-      let action = action(for: reason, managed.configuration)
-      onEvent?("domain \(managed.configuration.name) ended: \(reason)\(action == .restart ? ", starting again" : "")")
-      store.release(managed.domain.id.rawValue)
-      try? store.remove("/local/domain/\(managed.domain.id.rawValue)")
-      hypervisor.destroy(managed.domain)
-      if action == .restart {
-        let (built, link) = try build(managed.configuration, managed.kernel, managed.ramdisk)
-        managed.domain = built.domain
-        managed.console = built.console
-        managed.storeLink = link
-        managed.console.onOutput = managed.onConsole
-        hypervisor.unpause(built.domain)
-      } else {
-        domains.removeAll { $0 === managed }
-        gone.append(reason)
-      }
-    }
-    return gone
-  }
-
-  /// What the configuration wants to happen at an end. A guest that never got anywhere is not started again and again.
-  private func action(for reason: ShutdownReason, _ c: DomainConfiguration) -> DomainConfiguration.EndAction {
-    switch reason {
-    case .poweroff, .suspend: return c.onPoweroff
-    case .reboot: return c.onReboot
-    case .crash: return c.onCrash
-    case .watchdog: return c.onWatchdog
-    case .softReset: return c.onSoftReset
-    }
-  }
-}
-
-/// Joins a domain's xenstore page and port with the store.
-final class StoreLink: EventService {
-  private let store: XenstoreServer
-  private var ring: XenstoreRing?
-  private var connection: XenstoreConnectionID?
-  private var port: EventPort?
-
-  init(_ store: XenstoreServer) { self.store = store }
-
-  func attach(_ built: BuiltDomain) {
-    let ring = XenstoreRing(page: built.storePage)
-    ring.initialize()
-    self.ring = ring
-    port = built.storePort
-    connection = store.introduce(built.domain.id.rawValue)
-  }
-
-  func guestNotified(_ domain: Domain, port: EventPort) {
-    guard let ring, let connection else { return }
-    if ring.service(store, on: connection) { domain.raise(port) }
-  }
-
-  /// Watch events that come up without a request of the domain's.
-  func deliver(to domain: Domain) {
-    guard let connection, let port, store.hasOutput(on: connection) else { return }
-    guestNotified(domain, port: port)
+  /// Ends a domain at once, without asking it.
+  public func destroy(_ managed: ManagedDomain) {
+    let id = managed.domain.id
+    dismantle(managed)
+    domains.removeAll { $0 === managed }
+    onEvent?("domain \(managed.name) was destroyed")
+    onEnd?(DomainEnd(managed: managed, id: id, reason: nil, outcome: .gone))
   }
 }

@@ -52,6 +52,9 @@ public final class ConsoleRing: EventService {
     }
   }
 
+  /// Bytes of input that did not fit yet.
+  public var backlog: Int { waiting.count }
+
   /// Input for the guest.
   public func type(_ bytes: [UInt8]) {
     waiting += bytes

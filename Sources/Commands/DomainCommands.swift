@@ -1,0 +1,112 @@
+import ArgumentParser
+import Control
+import Machine
+
+/// The commands that do something with one domain, as `xl` has them.
+protocol DomainCommand: ParsableCommand {
+  var service: ServiceOptions { get }
+}
+
+extension DomainCommand {
+  /// Asks for something that has no result.
+  func ask(_ request: ControlRequest) throws { _ = try service.connect().ask(request) }
+}
+
+struct PauseCommand: DomainCommand {
+  static let configuration = CommandConfiguration(commandName: "pause", abstract: "Stops a domain where it is.")
+  @OptionGroup var service: ServiceOptions
+  @Argument(help: ArgumentHelp("Name or number.", valueName: "domain")) var domain: String
+  func run() throws { try ask(.pause(domain: domain)) }
+}
+
+struct UnpauseCommand: DomainCommand {
+  static let configuration = CommandConfiguration(commandName: "unpause", abstract: "Lets a paused domain run on.")
+  @OptionGroup var service: ServiceOptions
+  @Argument(help: ArgumentHelp("Name or number.", valueName: "domain")) var domain: String
+  func run() throws { try ask(.unpause(domain: domain)) }
+}
+
+struct DestroyCommand: DomainCommand {
+  static let configuration = CommandConfiguration(commandName: "destroy", abstract: "Ends a domain at once, without asking it.")
+  @OptionGroup var service: ServiceOptions
+  @Argument(help: ArgumentHelp("Name or number.", valueName: "domain")) var domain: String
+  func run() throws { try ask(.destroy(domain: domain)) }
+}
+
+struct ShutdownCommand: DomainCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "shutdown", abstract: "Asks a domain to switch itself off.",
+    discussion: "The domain's kernel is told by xenstore, and does it if it wants to.")
+  @OptionGroup var service: ServiceOptions
+  @Flag(name: [.customShort("w"), .long], help: "Wait until it has ended.") var wait = false
+  @Flag(name: [.customShort("a"), .long], help: "All domains.") var all = false
+  @Argument(help: ArgumentHelp("Name or number.", valueName: "domain")) var domain: String?
+
+  func validate() throws {
+    if all == (domain != nil) { throw ValidationError("name a domain, or give --all") }
+  }
+
+  func run() throws {
+    try EndRequest(reboots: false, wait: wait, all: all, domain: domain).send(service)
+  }
+}
+
+struct RebootCommand: DomainCommand {
+  static let configuration = CommandConfiguration(commandName: "reboot", abstract: "Asks a domain to start again.")
+  @OptionGroup var service: ServiceOptions
+  @Flag(name: [.customShort("w"), .long], help: "Wait until it has ended.") var wait = false
+  @Flag(name: [.customShort("a"), .long], help: "All domains.") var all = false
+  @Argument(help: ArgumentHelp("Name or number.", valueName: "domain")) var domain: String?
+
+  func validate() throws {
+    if all == (domain != nil) { throw ValidationError("name a domain, or give --all") }
+  }
+
+  func run() throws {
+    try EndRequest(reboots: true, wait: wait, all: all, domain: domain).send(service)
+  }
+}
+
+/// What `shutdown` and `reboot` have in common.
+private struct EndRequest {
+  var reboots: Bool
+  var wait: Bool
+  var all: Bool
+  var domain: String?
+
+  func send(_ service: ServiceOptions) throws {
+    let connection = try service.connect()
+    var names = [domain].compactMap { $0 }
+    if all {
+      guard case .domains(let list) = try connection.ask(.list(domain: nil)) else { throw ServiceConnection.surprise }
+      names = list.filter { $0.shutdownReason == nil }.map { "\($0.id)" }
+    }
+    for name in names { try connection.send(.shutdown(domain: name, reboots: reboots, waits: wait)) }
+    for _ in names where try connection.answer() == nil { throw ExitCode(130) }
+  }
+}
+
+struct SchedCreditCommand: DomainCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "sched-credit", abstract: "Shows or changes domains' shares of the processor.",
+    discussion: """
+      Without -w and -c it shows them. A domain of twice the weight gets twice the time while both want it; the cap, in percent of a
+      processor, holds even when nobody else wants it (0: no limit).
+      """)
+  @OptionGroup var service: ServiceOptions
+  @Option(name: [.customShort("d", allowingJoined: true), .long], help: ArgumentHelp("Name or number.", valueName: "domain")) var domain: String?
+  @Option(name: [.customShort("w", allowingJoined: true), .long], help: ArgumentHelp("1 to 65535; 256 is normal.", valueName: "weight")) var weight: Int?
+  @Option(name: [.customShort("c", allowingJoined: true), .long], help: ArgumentHelp("Percent.", valueName: "cap")) var cap: Int?
+
+  func validate() throws {
+    if domain == nil, weight != nil || cap != nil { throw ValidationError("-w and -c need a domain, by -d") }
+  }
+
+  func run() throws {
+    switch try service.connect().ask(.schedule(domain: domain, weight: weight, cap: cap)) {
+    case .done: break
+    case .schedule(let list): try HostFile.standardOutput(DomainTables.schedule(list).utf8)
+    default: throw ServiceConnection.surprise
+    }
+  }
+}

@@ -1,0 +1,137 @@
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
+import Control
+import Hypervisor
+import Machine
+import Toolstack
+import XenABI
+
+/// One hypervisor with its domains, and the world outside: the clock, this terminal, sockets.
+final class HypervisorSession {
+  let manager: DomainManager
+  private let quiet: Bool
+  private let loop = PollLoop()
+  private var sockets: [StreamServer] = []
+  private var tracer: HypervisorTraceFile?
+  /// The terminal as a console, if it is one.
+  private var terminal: TerminalConsole?
+  private var crashed = false
+
+  init(_ manager: DomainManager, quiet: Bool) {
+    self.manager = manager
+    self.quiet = quiet
+    manager.hypervisor.wallClockAtStart = UInt64(time(nil))
+    manager.onEnd = { [weak self] in self?.domainEnded($0) }
+    if !quiet {
+      manager.hypervisor.console.onLine = { HostFile.standardError("(XEN) \($0.text)\r\n") }
+      manager.onEvent = { HostFile.standardError("xenolith: \($0)\r\n") }
+    }
+  }
+
+  /// Keeps a trace in a file from now on.
+  func trace(to path: String) throws(MachineError) {
+    let file = try SerialEndpoint(.file(path))
+    tracer = HypervisorTraceFile(manager.hypervisor, file)
+    manager.hypervisor.trace = tracer
+  }
+
+  // MARK: The world outside
+
+  private(set) var service: HypervisorService?
+
+  /// Lets commands reach the hypervisor by a socket.
+  func serve(_ path: String) throws(MachineError) {
+    let service = HypervisorService(manager)
+    do throws(SocketError) { sockets.append(try StreamServer(path: path, name: "the hypervisor", service: service)) } catch {
+      throw MachineError(error)
+    }
+    self.service = service
+    loop.add(sockets.last!)
+  }
+
+  /// Shows consoles on this terminal and takes what is typed there.
+  /// - Parameter several: lines are shown with the domain's name.
+  func attachTerminal(several: Bool) {
+    let terminal = TerminalConsole(manager, several: several)
+    self.terminal = terminal
+    loop.add(terminal)
+  }
+
+  func show(_ managed: ManagedDomain) { terminal?.show(managed) }
+
+  private func domainEnded(_ end: DomainEnd) {
+    if end.outcome == .gone, end.reason == .crash || end.reason == .watchdog { crashed = true }
+    service?.domainEnded(end)
+  }
+
+  // MARK: Running
+
+  /// Lets the domains run.
+  /// - Parameters:
+  ///   - timeout: in seconds.
+  ///   - forever: not only until the last one has ended.
+  /// - Returns: an exit code.
+  func run(timeout: Double? = nil, forever: Bool = false) -> Int32 {
+    Terminal.handleSignals()
+    if terminal != nil { Terminal.makeRaw() }
+    defer { Terminal.restore() }
+    let start = HostFile.monotonicTime()
+    let h = manager.hypervisor
+    var lastLook: UInt64 = 0
+    while forever || manager.domains.contains(where: \.isAlive) {
+      var wait: UInt64 = 0
+      if case .idle(let until) = h.step() {
+        if takesInput || forever {
+          wait = min(until.map { $0 > h.now ? $0 - h.now : 0 } ?? .max, 50_000_000)
+          if wait == 0, let until { h.advance(to: until) }
+        } else if let until {
+          h.advance(to: until)
+        } else {
+          // Somebody may have been told something by xenstore a moment ago.
+          manager.service()
+          guard case .idle(nil) = h.step() else { continue }
+          HostFile.standardError("xenolith: every domain waits for something that cannot come\n")
+          return 102
+        }
+      }
+      manager.reap()
+      let before = HostFile.monotonicTime()
+      if wait > 0 || before &- lastLook > 5_000_000 {
+        manager.service()
+        flush()
+        loop.wait(nanoseconds: wait)
+        let now = HostFile.monotonicTime()
+        // The guests' time is the host's while they wait.
+        if wait > 0 { h.advance(to: h.now + min(max(now &- before, 1), wait)) }
+        lastLook = now
+        manager.service()
+        if terminal?.isEnded == true || Terminal.isInterrupted { return 130 }
+        if let timeout, Double(now &- start) / 1e9 >= timeout {
+          HostFile.standardError("xenolith: --timeout: \(manager.domains.count) domain(s) still run\n")
+          return 103
+        }
+      }
+    }
+    flush()
+    return crashed ? 101 : 0
+  }
+
+  /// Somebody can tell the guests something.
+  private var takesInput: Bool { terminal?.takesInput == true || !sockets.isEmpty }
+
+  private func flush() {
+    terminal?.flush()
+    for socket in sockets { socket.flush() }
+    tracer?.flush()
+  }
+}
+
+extension MachineError {
+  /// What went wrong with a socket.
+  init(_ error: SocketError) {
+    self.init(error.kind == .inUse ? .usage : .missingFile, error.description)
+  }
+}

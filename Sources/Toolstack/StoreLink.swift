@@ -1,0 +1,32 @@
+import Hypervisor
+import XenABI
+import Xenstore
+
+/// Joins a domain's xenstore page and port with the store.
+final class StoreLink: EventService {
+  private let store: XenstoreServer
+  private var ring: XenstoreRing?
+  private var connection: XenstoreConnectionID?
+  private var port: EventPort?
+
+  init(_ store: XenstoreServer) { self.store = store }
+
+  func attach(_ built: BuiltDomain) {
+    let ring = XenstoreRing(page: built.storePage)
+    ring.initialize()
+    self.ring = ring
+    port = built.storePort
+    connection = store.introduce(built.domain.id.rawValue)
+  }
+
+  func guestNotified(_ domain: Domain, port: EventPort) {
+    guard let ring, let connection else { return }
+    if ring.service(store, on: connection) { domain.raise(port) }
+  }
+
+  /// Watch events that come up without a request of the domain's.
+  func deliver(to domain: Domain) {
+    guard let connection, let port, store.hasOutput(on: connection) else { return }
+    guestNotified(domain, port: port)
+  }
+}
