@@ -47,7 +47,7 @@ let package = Package(
 
     // The hypervisor, its services, and what manages domains.
     .target(name: "XenABI"),
-    .target(name: "Hypervisor", dependencies: ["Interpreter", "Platform", "Processor", "X86", "X86Decoder", "XenABI"]),
+    .target(name: "Hypervisor", dependencies: ["Devices", "Interpreter", "Platform", "Processor", "X86", "X86Decoder", "XenABI"]),
     .target(name: "Xenstore"),
     // The sockets by which commands and tools reach it.
     .target(name: "Control"),

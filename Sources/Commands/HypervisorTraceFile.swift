@@ -25,6 +25,10 @@ final class HypervisorTraceFile: HypervisorTrace {
     put("\(domain.id) \(frame) is \(type == .none ? "no table any more" : "a \(type)")")
   }
 
+  func shadow(_ domain: Domain, _ event: ShadowEvent, _ kind: String, _ frame: GuestFrameNumber) {
+    put("\(domain.id) shadow \(kind) of \(frame) \(event)")
+  }
+
   private func put(_ line: String) {
     for byte in "\(hypervisor.now) \(line)\n".utf8 { file.put(byte) }
   }

@@ -22,6 +22,8 @@ public final class LocalAPIC: Device, MemoryHandler, InterruptSink {
   static let lvtRemoteIRR: UInt32 = 1 << 14
   static let version: UInt32 = 0x14 | UInt32(LocalVector.allCases.count - 1) << 16
   static let defaultBase: UInt64 = 0xFEE0_0000
+  /// Where the registers are after reset.
+  public static var defaultAddress: UInt64 { defaultBase }
 
   public let name: String
   /// APIC ID, equal to the processor's initial APIC ID of CPUID.
@@ -234,6 +236,9 @@ public final class LocalAPIC: Device, MemoryHandler, InterruptSink {
     Self.set(&levelTriggered, vector, isLevel)
     update()
   }
+
+  /// An edge-triggered interrupt of the processor's own, as if by a message to it alone.
+  public func requestInterrupt(_ vector: UInt8) { request(vector, isLevel: false) }
 
   func raise(_ error: UInt32) {
     let isNew = errors & error == 0

@@ -51,6 +51,11 @@ public final class Hypervisor {
     let cache = codeCache
     memory.onCodeWrite = { address, size in _ = cache.noteWrite(address, size: size) }
     makeOwnTables()
+    memory.onWatchedWrite = { [unowned self] address, size in
+      let frame = MachineFrameNumber(address >> 12)
+      guard let owner = frames.owner(frame) else { return }
+      domains[owner]?.hvm?.shadow?.willWrite(frame, offset: Int(address & 0xFFF), size: size)
+    }
   }
 
   var physicalAddressBits: UInt64 { UInt64(model.physicalAddressBits) }
@@ -163,12 +168,12 @@ public final class Hypervisor {
   // MARK: Domains
 
   /// A domain without memory or processors; the builder does the rest.
-  func makeDomain(name: String, isCompat: Bool, maximumFrames: UInt64) throws(XenError) -> Domain {
+  func makeDomain(name: String, isCompat: Bool, hvm: HVMPlatform? = nil, maximumFrames: UInt64) throws(XenError) -> Domain {
     var id = nextID
     while domains[DomainID(id)] != nil || id >= DomainID.firstReserved.rawValue || id == 0 { id = id >= DomainID.firstReserved.rawValue ? 1 : id + 1 }
     nextID = id + 1
     guard let shared = allocateFrame(for: DomainID(id), shared: true) else { throw .ENOMEM }
-    let domain = Domain(id: DomainID(id), name: name, hypervisor: self, isCompat: isCompat, sharedInfo: shared)
+    let domain = Domain(id: DomainID(id), name: name, hypervisor: self, isCompat: isCompat, hvm: hvm, sharedInfo: shared)
     domain.maximumFrames = maximumFrames
     domains[domain.id] = domain
     return domain
@@ -226,4 +231,6 @@ public protocol HypervisorTrace: AnyObject {
   func hypercall(_ vcpu: VCPU, _ number: UInt32, _ arguments: [UInt64], result: UInt64)
   /// A frame has become a page table or a descriptor table, or is none any more.
   func frameType(_ domain: Domain, _ frame: MachineFrameNumber, _ type: FrameType)
+  /// Something happened to the shadow page of a guest's table, or of a larger page that begins at the frame.
+  func shadow(_ domain: Domain, _ event: ShadowEvent, _ kind: String, _ frame: GuestFrameNumber)
 }

@@ -99,7 +99,7 @@ extension Hypervisor {
     if v.domain.isRunnable, v.state == .runnable {
       switch v.processor.run(instructions: nanoseconds) {
       case .budgetUsed, .stopRequested: break
-      case .halted, .waitForSIPI, .shutdown: v.domain.crash("\(v.label): the processor stopped")
+      case .halted, .waitForSIPI, .shutdown: v.processorStopped()
       }
     }
     clock = now
@@ -131,6 +131,7 @@ extension Hypervisor {
   private var nextTimer: UInt64? {
     var next = UInt64.max
     for d in orderedDomains where d.isRunnable {
+      next = min(next, d.hvm?.clock.nextDeadline ?? .max)
       for v in d.vcpus where v.state != .offline {
         next = min(next, v.singleShot ?? .max, v.nextPeriod, v.pollUntil ?? .max)
       }
@@ -140,6 +141,10 @@ extension Hypervisor {
 
   private func fireTimers() {
     for d in orderedDomains where d.isRunnable {
+      if let local = d.hvm?.clock {
+        local.now = max(local.now, clock)
+        local.fireDue()
+      }
       for v in d.vcpus where v.state != .offline {
         if let t = v.singleShot, t <= clock {
           v.singleShot = nil
@@ -158,7 +163,28 @@ extension Hypervisor {
 extension VCPU {
   /// Takes up running at a time: its time-stamp counter counts that time.
   func resume(at time: UInt64) {
-    timeBase = time &- processor.retired
-    cpu.s.pointee.tscOffset = timeBase
+    let base = time &- processor.retired
+    // The guest may have set its counter.
+    cpu.s.pointee.tscOffset &+= base &- timeBase
+    timeBase = base
+    hvm?.refresh()
+  }
+
+  /// The core has nothing to execute. A paravirtual processor never comes to that by itself.
+  func processorStopped() {
+    guard hvm != nil else { return domain.crash("\(label): the processor stopped") }
+    switch cpu.s.pointee.activity {
+    case .halted where cpu.s.pointee.systemFlags & RFLAGS.IF == 0:
+      // Nothing can come any more: the guest has switched this processor off, and with the last one itself.
+      state = .offline
+      if !domain.vcpus.contains(where: { $0.state != .offline }) { domain.shutDown(.poweroff) }
+    case .halted: state = .blocked
+    case .waitForSIPI: state = .offline
+    default:
+      hypervisor.log("\(domain.id) \(domain.name): triple fault")
+      hypervisor.log(registersText)
+      let reason = domain.hvm.map { ShutdownReason(rawValue: UInt32(truncatingIfNeeded: $0.parameters[HVMParameter.tripleFaultReason])) } ?? nil
+      domain.shutDown(reason ?? .reboot)
+    }
   }
 }

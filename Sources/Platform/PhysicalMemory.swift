@@ -24,6 +24,10 @@ public final class PhysicalMemory {
     public static let code: UInt = 4
     /// Some TLB may hold a writable entry for the page.
     public static let cachedForWriting: UInt = 8
+    /// Somebody wants to know of every store to the page: writers must tell `onWatchedWrite`.
+    public static let watched: UInt = 16
+    /// Stores must be told of for one reason or the other.
+    public static let noticed = code | watched
     public static let mask: UInt = 0xFFF
   }
 
@@ -47,6 +51,8 @@ public final class PhysicalMemory {
   @exclusivity(unchecked) public private(set) var blocks: [Block] = []
   /// Told before a device or loader writes to a page that holds decoded code.
   @exclusivity(unchecked) public var onCodeWrite: ((_ address: UInt64, _ size: Int) -> Void)?
+  /// Told before anything but the accessed and dirty bits of a page walk is written to a watched page; the bytes lie on one page.
+  @exclusivity(unchecked) public var onWatchedWrite: ((_ address: UInt64, _ size: Int) -> Void)?
   @exclusivity(unchecked) private var ranges: [Range] = []
   private var mappings: [(UnsafeMutableRawPointer, Int)] = []
 
@@ -150,6 +156,15 @@ public final class PhysicalMemory {
     return UnsafeMutableRawPointer(bitPattern: (word & ~PageBits.mask) &+ UInt(address & 0xFFF))
   }
 
+  /// To be called before bytes of one page are written past the processors: tells those who must know.
+  @inlinable @inline(__always)
+  public func noteWrite(_ address: UInt64, size: Int) {
+    let word = pageWord(address)
+    if word & PageBits.noticed == 0 { return }
+    if word & PageBits.code != 0 { onCodeWrite?(address, size) }
+    if word & PageBits.watched != 0 { onWatchedWrite?(address, size) }
+  }
+
   /// Reads `size` (1…8) bytes that do not cross a page from memory or a device; nothing answers with ones.
   public func read(_ address: UInt64, size: Int) -> UInt64 {
     if let p = host(address) {
@@ -166,7 +181,7 @@ public final class PhysicalMemory {
   /// Writes `size` (1…8) bytes that do not cross a page; writes to ROM and to nothing are dropped.
   public func write(_ address: UInt64, _ value: UInt64, size: Int) {
     if let p = host(address, forWriting: true) {
-      if pageWord(address) & PageBits.code != 0 { onCodeWrite?(address, size) }
+      noteWrite(address, size: size)
       withUnsafeBytes(of: value.littleEndian) { p.copyMemory(from: $0.baseAddress!, byteCount: size) }
       return
     }
@@ -185,7 +200,7 @@ public final class PhysicalMemory {
       let a = address &+ UInt64(done)
       guard let p = host(a) else { return false }
       let n = min(bytes.count - done, Int(4096 - (a & 0xFFF)))
-      if pageWord(a) & PageBits.code != 0 { onCodeWrite?(a, n) }
+      noteWrite(a, size: n)
       p.copyMemory(from: bytes.baseAddress! + done, byteCount: n)
       done += n
     }

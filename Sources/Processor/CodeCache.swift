@@ -69,7 +69,8 @@ public struct CodeKey: Equatable {
   }
 }
 
-/// What the machine's processors share of decoded code: pages by physical address and an arena of operations.
+/// What the machine's processors share of decoded code: pages by physical address and an arena of operations. It also keeps their
+/// fast stores away from pages that somebody watches.
 ///
 /// A page that holds decoded code has no writable TLB entry and a mark in the physical page table, so writers come here first
 /// (`noteWrite`). Operations are never freed one by one: a dropped page leaves its operations unreachable, and a
@@ -141,12 +142,7 @@ public final class CodeCache {
       }
       granules[n] = 0
       quietWrites[n] = 0
-      let word = memory.pageTable[n]
-      memory.pageTable[n] = (word | PhysicalMemory.PageBits.code) & ~PhysicalMemory.PageBits.cachedForWriting
-      if word & PhysicalMemory.PageBits.cachedForWriting != 0 {
-        for cpu in processors { cpu.protect(hostPage: word & ~PhysicalMemory.PageBits.mask, writers: writers[n]) }
-        writers[n] = TLBWriters()
-      }
+      protect(n, PhysicalMemory.PageBits.code)
     }
     let p = UnsafeMutablePointer<CodePage>.allocate(capacity: 1)
     let table = UnsafeMutablePointer<UInt64>.allocate(capacity: 32)
@@ -155,6 +151,21 @@ public final class CodeCache {
     pages[Int(physicalPage)] = UInt(bitPattern: p)
     return p
   }
+
+  /// Marks a page in the physical page table so that stores to it leave the fast path.
+  private func protect(_ page: Int, _ mark: UInt) {
+    let word = memory.pageTable[page]
+    memory.pageTable[page] = (word | mark) & ~PhysicalMemory.PageBits.cachedForWriting
+    if word & PhysicalMemory.PageBits.cachedForWriting != 0 {
+      for cpu in processors { cpu.protect(hostPage: word & ~PhysicalMemory.PageBits.mask, writers: writers[page]) }
+      writers[page] = TLBWriters()
+    }
+  }
+
+  /// Stores to a page of memory are told to `PhysicalMemory.onWatchedWrite` from now on.
+  public func watch(_ physicalPage: UInt64) { protect(Int(physicalPage), PhysicalMemory.PageBits.watched) }
+
+  public func unwatch(_ physicalPage: UInt64) { memory.pageTable[Int(physicalPage)] &= ~PhysicalMemory.PageBits.watched }
 
   /// Enters a block whose bytes lie at [offset, offset + length) of the page.
   public func insert(_ page: UnsafeMutablePointer<CodePage>, offset: UInt64, length: UInt64, _ operation: OperationPointer) {

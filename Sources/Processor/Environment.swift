@@ -25,6 +25,8 @@ public final class ProcessorEnvironment {
   public unowned(unsafe) var bus: any ProcessorBus
   /// Told of what `CPUState.observation` says; set by `CPU.observe`.
   public internal(set) unowned(unsafe) var observer: (any ExecutionObserver)?
+  /// Of a guest whose physical address space is not the machine's; set by `CPU.beOwned`.
+  public internal(set) unowned(unsafe) var owner: (any GuestOwner)?
   /// The last events delivered, for explanations.
   public let faultLog = FaultLog()
 

@@ -81,7 +81,7 @@ extension CPU {
     let word = pageWord(physical)
     if word & PhysicalMemory.PageBits.readable != 0, tlb != TLBSet.none, !isWatched(page: linear & ~0xFFF) {
       let storable = page.writableNow && word & PhysicalMemory.PageBits.writable != 0
-      let writable = storable && word & PhysicalMemory.PageBits.code == 0
+      let writable = storable && word & PhysicalMemory.PageBits.noticed == 0
       if writable {
         s.pointee.pageTable[Int(physical &>> 12)] = word | PhysicalMemory.PageBits.cachedForWriting
         s.pointee.writers[Int(physical &>> 12)].insert(linear)
@@ -92,14 +92,15 @@ extension CPU {
     return physical
   }
 
-  /// Physical address for a store within a page where nothing but decoded code stands in the way of the fast path, if the TLB knows.
+  /// Physical address for a store within a page where nothing but decoded code or a watcher stands in the way of the fast path, if the
+  /// TLB knows.
   @inline(__always)
   public func codeStore(_ tlb: Int, _ linear: UInt64) -> UInt64? {
     let entry = tlbs.base(tlb) + DataTLB.offset(linear)
     let code = entry.load(fromByteOffset: DataTLB.code, as: UInt64.self)
     if entry.load(as: UInt64.self) != linear & ~0xFFF || code & 1 == 0 { return nil }
-    // The code may be gone.
-    return pageWord(code) & PhysicalMemory.PageBits.code == 0 ? nil : (code & ~0xFFF) | (linear & 0xFFF)
+    // The code may be gone, or who watched.
+    return pageWord(code) & PhysicalMemory.PageBits.noticed == 0 ? nil : (code & ~0xFFF) | (linear & 0xFFF)
   }
 
   /// Whether accesses to this page must take the slow path: a data breakpoint lies on it, or all memory is observed.
@@ -238,9 +239,7 @@ extension CPU {
   func writePhysical(_ address: UInt64, _ value: UInt64, _ size: Int) {
     let word = pageWord(address)
     if word & PhysicalMemory.PageBits.writable != 0 {
-      if word & PhysicalMemory.PageBits.code != 0, environment.codeCache.noteWrite(address, size: size) {
-        s.pointee.exitRequest |= ExitRequest.codeChanged
-      }
+      if word & PhysicalMemory.PageBits.noticed != 0 { noteStore(address, size, word) }
       let p = hostByte(word, address)
       switch size {
       case 1: p.storeBytes(of: UInt8(truncatingIfNeeded: value), as: UInt8.self)
@@ -251,6 +250,15 @@ extension CPU {
     } else if word == 0 {
       environment.bus.writeDevice(address, value, size: size)
     }
+  }
+
+  /// A store to a page of decoded code or a watched one is about to happen.
+  @inline(never)
+  private func noteStore(_ address: UInt64, _ size: Int, _ word: UInt) {
+    if word & PhysicalMemory.PageBits.code != 0, environment.codeCache.noteWrite(address, size: size) {
+      s.pointee.exitRequest |= ExitRequest.codeChanged
+    }
+    if word & PhysicalMemory.PageBits.watched != 0 { environment.memory.onWatchedWrite?(address, size) }
   }
 
   // MARK: By segment

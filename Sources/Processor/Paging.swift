@@ -21,6 +21,15 @@ public struct PageTranslation {
   public var noExecute = false
   /// log2 of the page's size: 12, 21, 22 or 30; 32 with paging off.
   public var sizeBits: UInt8 = 12
+
+  @inline(__always)
+  func allows(_ access: Access) -> Bool {
+    switch access {
+    case .read: readable
+    case .write: writableNow
+    case .execute: executable
+    }
+  }
 }
 
 /// Which linear addresses were translated by pages larger than 4 KiB, since everything was last flushed: hashed, so that it may say yes
@@ -45,7 +54,7 @@ public struct LargePageFilter {
 }
 
 /// Bits of paging-structure entries.
-private enum Entry {
+enum Entry {
   static let present: UInt64 = 1 << 0
   static let writable: UInt64 = 1 << 1
   static let user: UInt64 = 1 << 2
@@ -76,6 +85,13 @@ extension CPU {
   ///   - implicit: a supervisor access to a system structure, which RFLAGS.AC does not lift SMAP for (SDM vol. 3A §5.6.1).
   /// - Throws: #PF with its error code.
   public func translate(_ linear: UInt64, _ access: Access, user: Bool, implicit: Bool = false) throws(Fault) -> PageTranslation {
+    if s.pointee.physicalMap != nil { return try translateOwned(linear, access, user: user, implicit: implicit) }
+    return try walk(linear, access, user: user, implicit: implicit)
+  }
+
+  /// By the guest's own tables, to an address that is physical for the guest.
+  @inline(__always)
+  func walk(_ linear: UInt64, _ access: Access, user: Bool, implicit: Bool) throws(Fault) -> PageTranslation {
     let state = s
     if state.pointee.cr0 & CR0.PG == 0 {
       var t = PageTranslation()
@@ -91,6 +107,10 @@ extension CPU {
 
   /// Where a linear address leads, without access checks, without accessed and dirty bits; nil where it is not mapped.
   public func translateForDebugger(_ linear: UInt64) -> UInt64? {
+    walkForDebugger(linear).map { s.pointee.physicalMap == nil ? $0 : machineAddress($0) }
+  }
+
+  private func walkForDebugger(_ linear: UInt64) -> UInt64? {
     let cr0 = s.pointee.cr0, cr4 = s.pointee.cr4
     let mask = s.pointee.a20Mask
     if cr0 & CR0.PG == 0 { return linear & mask }
@@ -120,17 +140,23 @@ extension CPU {
 
   // MARK: Table entries in memory
 
+  /// Where an entry lies for the machine.
   @inline(__always)
-  private func readEntry64(_ address: UInt64) -> UInt64 {
-    let physical = address & s.pointee.a20Mask
+  private func entryAddress(_ address: UInt64) -> UInt64 {
+    s.pointee.physicalMap == nil ? address & s.pointee.a20Mask : machineAddress(address)
+  }
+
+  @inline(__always)
+  func readEntry64(_ address: UInt64) -> UInt64 {
+    let physical = entryAddress(address)
     let word = pageWord(physical)
     if word != 0 { return UInt64(littleEndian: hostByte(word, physical).load(as: UInt64.self)) }
     return environment.memory.read(physical, size: 8)
   }
 
   @inline(__always)
-  private func readEntry32(_ address: UInt64) -> UInt64 {
-    let physical = address & s.pointee.a20Mask
+  func readEntry32(_ address: UInt64) -> UInt64 {
+    let physical = entryAddress(address)
     let word = pageWord(physical)
     if word != 0 { return UInt64(UInt32(littleEndian: hostByte(word, physical).load(as: UInt32.self))) }
     return environment.memory.read(physical, size: 4) & 0xFFFF_FFFF
@@ -139,7 +165,7 @@ extension CPU {
   /// Accessed and dirty live in the low byte of an entry of either size.
   @inline(never)
   private func setEntryBits(_ address: UInt64, _ bits: UInt64) {
-    let physical = address & s.pointee.a20Mask
+    let physical = entryAddress(address)
     let word = pageWord(physical)
     if word & (PhysicalMemory.PageBits.writable | PhysicalMemory.PageBits.code) == PhysicalMemory.PageBits.writable {
       let host = hostByte(word, physical)
@@ -289,6 +315,17 @@ extension CPU {
   private func checkRights(
     _ linear: UInt64, _ access: Access, user: Bool, implicit: Bool, rights: UInt64, noExecute: Bool, keyed: Bool, key: UInt32
   ) throws(Fault) -> PageTranslation {
+    var isKeyFault = false
+    let t = self.rights(access, user: user, implicit: implicit, rights: rights, noExecute: noExecute, keyed: keyed, key: key, &isKeyFault)
+    if !t.allows(access) { throw pageFault(linear, access, user: user, FaultBits.present | (isKeyFault ? FaultBits.protectionKey : 0)) }
+    return t
+  }
+
+  /// - Parameter isKeyFault: set if the protection key alone or too is against the access.
+  @inline(__always)
+  func rights(
+    _ access: Access, user: Bool, implicit: Bool, rights: UInt64, noExecute: Bool, keyed: Bool, key: UInt32, _ isKeyFault: inout Bool
+  ) -> PageTranslation {
     let userPage = rights & Entry.user != 0
     let writePage = rights & Entry.writable != 0
     let cr4 = s.pointee.cr4
@@ -306,22 +343,14 @@ extension CPU {
       t.writableNow = !barred && (writePage || !protect)
       t.executable = !noExecute && !(userPage && cr4 & CR4.SMEP != 0)
     }
-    var keyFault: UInt32 = 0
     if keyed, userPage {
       let pkru = s.pointee.pkru &>> (key &* 2)
       let readDenied = pkru & 1 != 0
       let writeDenied = readDenied || (pkru & 2 != 0 && (user || protect))
       if readDenied { t.readable = false }
       if writeDenied { t.writableNow = false }
-      if (access == .read && readDenied) || (access == .write && writeDenied) { keyFault = FaultBits.protectionKey }
+      isKeyFault = (access == .read && readDenied) || (access == .write && writeDenied)
     }
-    let allowed: Bool
-    switch access {
-    case .read: allowed = t.readable
-    case .write: allowed = t.writableNow
-    case .execute: allowed = t.executable
-    }
-    if !allowed { throw pageFault(linear, access, user: user, FaultBits.present | keyFault) }
     return t
   }
 

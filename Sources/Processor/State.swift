@@ -260,6 +260,15 @@ public struct CPUState {
   public var reservedAddressBits: UInt64
   public var hasGigabytePages: Bool
 
+  /// Of a guest with a physical address space of its own: machine page by guest-physical page, as `GuestPhysicalMap` says; nil where
+  /// physical addresses are the machine's.
+  public var physicalMap: UnsafeMutablePointer<UInt64>?
+  public var physicalMapPages: UInt64 = 0
+  /// Physical address of the 4-level tables that are walked instead of the guest's own, where they have what is looked for; 0 for none.
+  public var shadowRoot: UInt64 = 0
+  /// The owner is asked about every walk of the guest's tables and every invalidation.
+  public var reportsTranslations = false
+
   /// All TLBs of this processor; `tlb` points to the current one.
   public var tlbSet: TLBSet
 

@@ -255,17 +255,29 @@ extension CPU {
 
   func RDMSR(_ i: borrowing Instruction) throws(Fault) {
     try requireRing0()
-    guard let value = readMSR(UInt32(truncatingIfNeeded: s.pointee.rcx)) else { throw .generalProtection() }
-    setRegisterPair(value)
+    let index = UInt32(truncatingIfNeeded: s.pointee.rcx)
+    switch environment.owner?.readMSR(index) ?? .own {
+    case .own:
+      guard let value = readMSR(index) else { throw .generalProtection() }
+      setRegisterPair(value)
+    case .value(let value): setRegisterPair(value)
+    case .fault: throw .generalProtection()
+    }
   }
 
   func WRMSR(_ i: borrowing Instruction) throws(Fault) {
     try requireRing0()
-    try writeMSR(UInt32(truncatingIfNeeded: s.pointee.rcx), registerPair)
+    let index = UInt32(truncatingIfNeeded: s.pointee.rcx)
+    switch environment.owner?.writeMSR(index, registerPair) ?? .own {
+    case .own: try writeMSR(index, registerPair)
+    case .value: break
+    case .fault: throw .generalProtection()
+    }
   }
 
   func CPUID(_ i: borrowing Instruction) throws(Fault) {
-    let r = cpuid(leaf: UInt32(truncatingIfNeeded: s.pointee.rax), subleaf: UInt32(truncatingIfNeeded: s.pointee.rcx))
+    let leaf = UInt32(truncatingIfNeeded: s.pointee.rax), subleaf = UInt32(truncatingIfNeeded: s.pointee.rcx)
+    let r = environment.owner?.cpuid(leaf: leaf, subleaf: subleaf) ?? cpuid(leaf: leaf, subleaf: subleaf)
     s.pointee.rax = UInt64(r.eax)
     s.pointee.rbx = UInt64(r.ebx)
     s.pointee.rcx = UInt64(r.ecx)
@@ -277,6 +289,10 @@ extension CPU {
   /// System management mode is never entered, so there is nothing to resume from.
   func RSM(_ i: borrowing Instruction) throws(Fault) { throw .undefined }
 
-  /// VMX and SVM are not there: all their instructions are undefined.
-  func virtualisationInstruction(_ i: borrowing Instruction) throws(Fault) { throw .undefined }
+  /// VMX and SVM are not there: all their instructions are undefined, but those by which a guest calls its owner.
+  func virtualisationInstruction(_ i: borrowing Instruction) throws(Fault) {
+    if i.mnemonic != .VMCALL, i.mnemonic != .VMMCALL { throw .undefined }
+    guard let owner = environment.owner else { throw .undefined }
+    owner.callHypervisor()
+  }
 }

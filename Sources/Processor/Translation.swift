@@ -104,6 +104,7 @@ extension CPU {
     // A kernel's own code is global as a rule.
     if !keepGlobal || s.pointee.supervisorCode.hasLocalPages { s.pointee.supervisorCode.forgetTranslations() }
     selectStamps()
+    if s.pointee.reportsTranslations { environment.owner?.didInvalidate(nil) }
   }
 
   /// INVLPG: drops the translations of one page.
@@ -113,6 +114,7 @@ extension CPU {
     if s.pointee.userCode.mayContain(linear) { s.pointee.userCode.forgetTranslations() }
     if s.pointee.supervisorCode.mayContain(linear) { s.pointee.supervisorCode.forgetTranslations() }
     selectStamps()
+    if s.pointee.reportsTranslations { environment.owner?.didInvalidate(linear) }
   }
 
   /// Code was fetched from this linear page with the current privilege: INVLPG of it concerns the caches of code.

@@ -33,10 +33,15 @@ public final class DomainManager {
     if domains.contains(where: { $0.name == configuration.name }) {
       throw BuildError("a domain with the name \(configuration.name) exists already")
     }
-    guard configuration.type == .pv else {
-      throw BuildError("domain \(configuration.name) has type = \"\(configuration.type)\", which is not there yet: only \"pv\" is")
+    let name = configuration.kernel ?? "the kernel"
+    let parsed: DomainKernel
+    switch configuration.type {
+    case .pv: parsed = .paravirtual(try paravirtualKernel(kernel, name: name))
+    case .pvh: parsed = .pvh(try pvhKernel(kernel, name: name))
+    case .hvm:
+      throw BuildError("domain \(configuration.name) has type = \"hvm\", which is not there yet: \"pv\" and \"pvh\" are")
     }
-    let images = DomainImages(kernel: try paravirtualKernel(kernel, name: configuration.kernel ?? "the kernel"), ramdisk: ramdisk)
+    let images = DomainImages(kernel: parsed, ramdisk: ramdisk)
     let (built, link) = try build(configuration, images)
     let managed = ManagedDomain(name: configuration.name, configuration: configuration, images: images, built: built, storeLink: link)
     managed.startedAt = hypervisor.now
@@ -90,6 +95,20 @@ public final class DomainManager {
     }
   }
 
+  private func pvhKernel(_ file: [UInt8], name: String) throws(BuildError) -> PVHKernel {
+    do throws(ImageError) {
+      let elf = try ELFFile(try KernelImage.elf(in: file, name: name), name: name)
+      let layout = try XenKernelLayout(elf, try XenKernelNotes(elf, name: name), kind: .pvh, name: name)
+      let segments = elf.loadableSegments.map {
+        ParavirtualKernel.Segment(
+          address: $0.physicalAddress, bytes: elf.image[Int($0.offset)..<Int($0.offset + $0.fileSize)], size: $0.memorySize)
+      }
+      return PVHKernel(segments: segments, entry: UInt32(layout.entry))
+    } catch {
+      throw BuildError(error.description)
+    }
+  }
+
   /// What a domain finds about itself in xenstore, as Xen's tools write it (docs/misc/xenstore-paths.pandoc).
   private func describe(_ built: BuiltDomain, _ configuration: DomainConfiguration) {
     let id = built.domain.id.rawValue
@@ -123,7 +142,7 @@ public final class DomainManager {
     put("console/type", "xenconsoled", readable)
     put("store", "", readable)
     put("store/port", "\(built.storePort)", readable)
-    put("store/ring-ref", "\(built.storeFrame.rawValue)", readable)
+    put("store/ring-ref", "\(built.storeFrame)", readable)
   }
 
   // MARK: Running

@@ -45,6 +45,6 @@ public final class ManagedDomain {
 
 /// Contents of the files that a domain starts from.
 public struct DomainImages {
-  public var kernel: ParavirtualKernel
+  public var kernel: DomainKernel
   public var ramdisk: [UInt8]
 }

@@ -27,7 +27,7 @@ final class TestGuest: DomainObserver {
     let kernel = ParavirtualKernel(
       segments: [.init(address: Self.entry, bytes: code[...], size: 4096), .init(address: Self.data, bytes: data[...], size: 8192)],
       entry: Self.entry, virtualBase: 0, isCompat: false, hypercallPage: nil, initialP2M: nil, modulesByPFN: false)
-    let built = try h.build(DomainRequest(name: "test", memoryBytes: 4 << 20, weight: weight), kernel: kernel, store: nobody)
+    let built = try h.build(DomainRequest(name: "test", memoryBytes: 4 << 20, weight: weight), kernel: .paravirtual(kernel), store: nobody)
     domain = built.domain
     console = built.console
     domain.observer = self

@@ -1,6 +1,20 @@
 import Platform
 import XenABI
 
+/// How a domain with page tables of its own comes from its physical addresses to the machine's.
+public enum GuestPaging: Sendable {
+  /// By shadow page tables of the hypervisor's.
+  case shadow
+  /// The processor translates the addresses that it finds in the guest's tables.
+  case nested
+}
+
+/// What a domain boots.
+public enum DomainKernel {
+  case paravirtual(ParavirtualKernel)
+  case pvh(PVHKernel)
+}
+
 /// What a new domain is to have.
 public struct DomainRequest {
   public var name: String
@@ -9,13 +23,17 @@ public struct DomainRequest {
   public var weight: Int
   public var cap: Int
   public var commandLine: String
-  public init(name: String, memoryBytes: UInt64, vcpus: Int = 1, weight: Int = 256, cap: Int = 0, commandLine: String = "") {
+  public var paging: GuestPaging
+  public init(
+    name: String, memoryBytes: UInt64, vcpus: Int = 1, weight: Int = 256, cap: Int = 0, commandLine: String = "", paging: GuestPaging = .shadow
+  ) {
     self.name = name
     self.memoryBytes = memoryBytes
     self.vcpus = vcpus
     self.weight = weight
     self.cap = cap
     self.commandLine = commandLine
+    self.paging = paging
   }
 }
 
@@ -25,21 +43,28 @@ public struct BuiltDomain {
   public let console: ConsoleRing
   /// Page that the domain shares with xenstore.
   public let storePage: UnsafeMutableRawPointer
-  public let storeFrame: MachineFrameNumber
+  /// The same as the guest counts its frames.
+  public let storeFrame: UInt64
   public let storePort: EventPort
 }
 
 extension Hypervisor {
-  /// Builds a paravirtual domain, paused at its first instruction.
+  /// Builds a domain, paused at its first instruction.
   /// - Parameter store: answers on the domain's xenstore port.
-  public func build(_ request: DomainRequest, kernel: ParavirtualKernel, ramdisk: [UInt8] = [], store: any EventService) throws(BuildError) -> BuiltDomain {
+  public func build(_ request: DomainRequest, kernel: DomainKernel, ramdisk: [UInt8] = [], store: any EventService) throws(BuildError) -> BuiltDomain {
     let count = request.memoryBytes >> 12
+    var isCompat = false
+    var hvm: HVMPlatform?
+    switch kernel {
+    case .paravirtual(let k): isCompat = k.isCompat
+    case .pvh: hvm = HVMPlatform(frames: PVHBuilder.space(frames: count))
+    }
     guard 1...SharedInfoLayout.legacyVCPUs ~= request.vcpus else {
       throw BuildError("domain \(request.name) cannot have \(request.vcpus) virtual processors: 1 to \(SharedInfoLayout.legacyVCPUs) are possible")
     }
     let domain: Domain
     do throws(XenError) {
-      domain = try makeDomain(name: request.name, isCompat: kernel.isCompat, maximumFrames: count)
+      domain = try makeDomain(name: request.name, isCompat: isCompat, hvm: hvm, maximumFrames: count)
     } catch {
       throw BuildError("the machine has no memory left for domain \(request.name)")
     }
@@ -53,18 +78,33 @@ extension Hypervisor {
     } catch {
       throw BuildError("domain \(request.name) cannot have event channels (\(error))")
     }
-    var builder = ParavirtualBuilder(domain, kernel)
-    let result: ParavirtualBuilder.Result
+    let storeFrame: MachineFrameNumber, consoleFrame: MachineFrameNumber, storeNumber: UInt64
     do throws(BuildError) {
-      result = try builder.build(frames: count, vcpus: request.vcpus, ramdisk: ramdisk, commandLine: request.commandLine,
-                                 consolePort: consolePort, storePort: storePort)
+      switch kernel {
+      case .paravirtual(let k):
+        var builder = ParavirtualBuilder(domain, k)
+        let result = try builder.build(frames: count, vcpus: request.vcpus, ramdisk: ramdisk, commandLine: request.commandLine,
+                                       consolePort: consolePort, storePort: storePort)
+        (storeFrame, consoleFrame, storeNumber) = (result.storeFrame, result.consoleFrame, result.storeFrame.rawValue)
+      case .pvh(let k):
+        let result = try PVHBuilder(domain, k).build(frames: count, vcpus: request.vcpus, ramdisk: ramdisk, commandLine: request.commandLine,
+                                                     consolePort: consolePort, storePort: storePort)
+        (storeFrame, consoleFrame, storeNumber) = (result.storeFrame, result.consoleFrame, PVHBuilder.Place.store.rawValue)
+        if request.paging == .shadow {
+          let bytes = ShadowPaging.defaultBytes(memory: request.memoryBytes, vcpus: request.vcpus)
+          guard let shadow = ShadowPaging(domain, bytes: bytes) else {
+            throw BuildError("the machine has no memory left for the shadow page tables of domain \(request.name)")
+          }
+          hvm?.shadow = shadow
+        }
+      }
     } catch {
       destroy(domain)
       throw error
     }
-    let console = ConsoleRing(domain: domain, page: frames.contents(result.consoleFrame), port: consolePort)
+    let console = ConsoleRing(domain: domain, page: frames.contents(consoleFrame), port: consolePort)
     domain.events[consolePort].binding = .service(console)
-    return BuiltDomain(domain: domain, console: console, storePage: frames.contents(result.storeFrame), storeFrame: result.storeFrame, storePort: storePort)
+    return BuiltDomain(domain: domain, console: console, storePage: frames.contents(storeFrame), storeFrame: storeNumber, storePort: storePort)
   }
 
   /// Gives everything back that a domain has.

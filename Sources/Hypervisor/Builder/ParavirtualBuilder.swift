@@ -251,10 +251,8 @@ struct ParavirtualBuilder {
 
   private func prepareSharedInfo() {
     let h = domain.hypervisor
-    let shared = domain.shared, l = domain.layout
-    shared.storeBytes(of: UInt32(2), toByteOffset: l.wallClockVersion, as: UInt32.self)
-    shared.storeBytes(of: UInt32(truncatingIfNeeded: h.wallClockAtStart), toByteOffset: l.wallClockSeconds, as: UInt32.self)
-    shared.storeBytes(of: UInt32(truncatingIfNeeded: h.wallClockAtStart >> 32), toByteOffset: l.wallClockSecondsHigh, as: UInt32.self)
+    let shared = domain.shared
+    domain.writeWallClock()
     for n in 0..<SharedInfoLayout.legacyVCPUs {
       shared.storeBytes(of: 1, toByteOffset: n * SharedInfoLayout.vcpuInfoBytes + SharedInfoLayout.upcallMask, as: UInt8.self)
     }
@@ -301,6 +299,17 @@ struct ParavirtualBuilder {
 
 /// Stubs by which a guest calls the hypervisor without knowing how (xen-x86_64.h, "hypercall interface").
 enum HypercallPage {
+  /// For a guest with page tables of its own: `mov eax, n`, an instruction that calls, `ret`; of IRET there is none.
+  static func fill(_ frame: MachineFrameNumber, of domain: Domain, call: [UInt8]) {
+    var page: [UInt8] = []
+    for n in 0..<HypercallLimits.stubs {
+      var stub = n == Int(Hypercall.iret.rawValue) ? [0x0F, 0x0B] : [0xB8, UInt8(n), 0, 0, 0] + call + [0xC3]
+      stub += [UInt8](repeating: 0xCC, count: HypercallLimits.stubBytes - stub.count)
+      page += stub
+    }
+    page.withUnsafeBytes { domain.frames.write($0, at: frame.address) }
+  }
+
   static func fill(_ page: UnsafeMutableRawPointer, compat: Bool) {
     for n in 0..<HypercallLimits.stubs {
       let number = [UInt8(n), 0, 0, 0]

@@ -22,6 +22,7 @@ extension Domain {
       frames[frame].pointee.flags &= ~FrameInfo.pinned
       putAndType(frame)
     }
+    hvm?.shadow?.tearDown()
     var granted: [UInt64: UInt32] = [:]
     for use in grants.active.values { granted[use.frame.rawValue, default: 0] += UInt32(use.readers + use.writers) }
     for number in ownedFrames.sorted() {
@@ -50,8 +51,10 @@ extension VCPU {
       domain.putAndType(infoFrame)
       hasOwnInfo = false
     }
-    forgetLDT()
-    forgetGDT()
+    if hvm == nil {
+      forgetLDT()
+      forgetGDT()
+    }
     if let userRoot { domain.putAndType(userRoot) }
     if kernelRoot != .invalid { domain.putAndType(kernelRoot) }
     userRoot = nil

@@ -21,8 +21,10 @@ public final class Domain {
   public let id: DomainID
   public var name: String
   public let hypervisor: Hypervisor
-  /// A 32-bit (PAE) paravirtual guest, whose kernel runs in ring 1.
-  public let isCompat: Bool
+  /// A 32-bit guest. Of a paravirtual one (PAE) the kernel runs in ring 1; one with page tables of its own may change its mind.
+  public internal(set) var isCompat: Bool
+  /// What makes it a domain with page tables of its own (PVH); nil for a paravirtual one.
+  let hvm: HVMPlatform?
   let frames: FrameTable
   public internal(set) var vcpus: [VCPU] = []
   public internal(set) var state: DomainState = .running
@@ -38,7 +40,7 @@ public final class Domain {
   public var frameCount: UInt64 { UInt64(ownedFrames.count) }
 
   let sharedInfo: MachineFrameNumber
-  let layout: SharedInfoLayout
+  var layout: SharedInfoLayout
   var events: EventChannels
   /// Set when the guest has changed to the FIFO way.
   var fifo: FIFOEvents?
@@ -56,11 +58,12 @@ public final class Domain {
   /// Told of what the domain writes to Xen's console, and of its end.
   public weak var observer: (any DomainObserver)?
 
-  init(id: DomainID, name: String, hypervisor: Hypervisor, isCompat: Bool, sharedInfo: MachineFrameNumber) {
+  init(id: DomainID, name: String, hypervisor: Hypervisor, isCompat: Bool, hvm: HVMPlatform?, sharedInfo: MachineFrameNumber) {
     self.id = id
     self.name = name
     self.hypervisor = hypervisor
     self.isCompat = isCompat
+    self.hvm = hvm
     self.sharedInfo = sharedInfo
     frames = hypervisor.frames
     layout = isCompat ? .compat : .wide

@@ -23,13 +23,16 @@ struct EntryPoint {
   var dpl: UInt8 = 0
 }
 
-/// A virtual processor of a paravirtual domain.
+/// A virtual processor.
 ///
 /// It has a processor of the core to itself, with its own TLBs: a switch between virtual processors moves no state.
 public final class VCPU {
   public let domain: Domain
   public let index: Int
   private(set) var processor: VirtualCPU!
+  /// Of a domain with page tables of its own: local APIC and interrupts. What follows on entry points, page and descriptor tables is a
+  /// paravirtual processor's.
+  let hvm: HVMProcessor?
   let cpu: CPU
   var state: VCPUState = .offline
   /// Guest kernel, not one of its programs. A 32-bit guest is told apart by its rings.
@@ -93,13 +96,22 @@ public final class VCPU {
     infoFrame = domain.sharedInfo
     infoOffset = index * SharedInfoLayout.vcpuInfoBytes
     let h = domain.hypervisor
-    let made = VirtualCPU(index: index, memory: h.memory, model: h.model, codeCache: h.codeCache, bus: h.nothing)
+    hvm = domain.hvm.map { HVMProcessor(domain: domain, platform: $0, index: index) }
+    let made = VirtualCPU(index: index, memory: h.memory, model: h.model, codeCache: h.codeCache, bus: hvm ?? h.nothing)
     processor = made
     cpu = made.cpu
-    made.observe(.events, by: self)
+    if let hvm, let platform = domain.hvm {
+      hvm.attach(self)
+      cpu.beOwned(by: hvm, map: platform.memory.map, pages: platform.memory.count)
+    } else {
+      made.observe(.events, by: self)
+    }
   }
 
-  deinit { processor?.observe([], by: nil) }
+  deinit {
+    processor?.observe([], by: nil)
+    cpu.beOwned(by: nil, map: nil, pages: 0)
+  }
 
   var frames: FrameTable { domain.frames }
   var hypervisor: Hypervisor { domain.hypervisor }
@@ -142,8 +154,13 @@ public final class VCPU {
   /// Sets `evtchn_upcall_pending` and wakes the processor if it waits.
   func notify() {
     upcallPending = true
+    hvm?.eventPending()
     wake()
   }
+
+  /// Width of the guest's hypercalls at this moment: 32 bits.
+  @inline(__always)
+  var isCompatCall: Bool { hvm == nil ? domain.isCompat : cpu.s.pointee.codeSize != .bits64 }
 
   func wake() {
     if state != .blocked { return }

@@ -79,7 +79,8 @@ enum GrantStatus: Int16, Error {
 struct GrantEntry {
   var flags: UInt16
   var domain: DomainID
-  var frame: MachineFrameNumber
+  /// Of the frame, as the granting guest counts its frames.
+  var number: UInt64
   /// Part of the page that may be copied.
   var offset: UInt32 = 0
   var length: UInt32 = 4096
@@ -121,13 +122,13 @@ extension Domain {
   func grantEntry(_ reference: GrantReference) -> GrantEntry? {
     guard reference < grants.entries else { return nil }
     let p = entryAddress(reference)
-    var entry = GrantEntry(flags: p.load(as: UInt16.self), domain: DomainID(p.load(fromByteOffset: 2, as: UInt16.self)), frame: .invalid)
+    var entry = GrantEntry(flags: p.load(as: UInt16.self), domain: DomainID(p.load(fromByteOffset: 2, as: UInt16.self)), number: 0)
     if grants.version == 1 {
-      entry.frame = MachineFrameNumber(UInt64(p.load(fromByteOffset: 4, as: UInt32.self)))
+      entry.number = UInt64(p.load(fromByteOffset: 4, as: UInt32.self))
     } else if entry.flags & GrantTable.Flag.typeMask == GrantTable.Flag.transitive {
       entry.transitive = (DomainID(p.load(fromByteOffset: 4, as: UInt16.self)), p.load(fromByteOffset: 8, as: UInt32.self))
     } else {
-      entry.frame = MachineFrameNumber(p.load(fromByteOffset: 8, as: UInt64.self))
+      entry.number = p.load(fromByteOffset: 8, as: UInt64.self)
       if entry.flags & GrantTable.Flag.subPage != 0 {
         entry.offset = UInt32(p.load(fromByteOffset: 4, as: UInt16.self))
         entry.length = UInt32(p.load(fromByteOffset: 6, as: UInt16.self))
@@ -152,9 +153,10 @@ extension Domain {
     guard let entry = grantEntry(reference) else { throw .badReference }
     guard entry.flags & GrantTable.Flag.typeMask == GrantTable.Flag.permitAccess, entry.domain == user.id else { throw .generalError }
     if writable, entry.flags & GrantTable.Flag.readOnly != 0 { throw .generalError }
-    var use = grants.active[reference] ?? GrantTable.Active(frame: entry.frame)
+    var use: GrantTable.Active
     // While a grant is in use its frame is what it was at first.
     do throws(XenError) {
+      if let known = grants.active[reference] { use = known } else { use = GrantTable.Active(frame: try machineFrame(entry.number)) }
       if writable { try getAndType(use.frame, .writable) } else { try get(use.frame) }
     } catch {
       throw .badPage

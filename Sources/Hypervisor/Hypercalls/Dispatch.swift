@@ -62,7 +62,7 @@ extension VCPU {
     charge(Self.callCost)
     let outcome: HypercallOutcome
     do throws(XenError) {
-      guard isNumber, let which = Hypercall(rawValue: number) else { throw .ENOSYS }
+      guard isNumber, let which = Hypercall(rawValue: number), hvm == nil || Self.isForHVM(which) else { throw .ENOSYS }
       outcome = try perform(which, a)
     } catch {
       outcome = .value(error.result)
@@ -103,9 +103,10 @@ extension VCPU {
     case .callbackOp: try callbackOp(a)
     case .eventChannelOp: try eventChannelOp(a)
     case .physdevOp: try physdevOp(a)
+    case .hvmOp: try hvmOp(a)
     // Only the control domain may.
     case .sysctl, .domctl, .platformOp: throw .EPERM
-    case .eventChannelOpCompat, .physdevOpCompat, .xsmOp, .xenoprofOp, .hvmOp, .kexecOp, .tmemOp, .argoOp, .xenpmuOp, .dmOp, .hypfsOp, .mca:
+    case .eventChannelOpCompat, .physdevOpCompat, .xsmOp, .xenoprofOp, .kexecOp, .tmemOp, .argoOp, .xenpmuOp, .dmOp, .hypfsOp, .mca:
       throw .ENOSYS
     }
   }

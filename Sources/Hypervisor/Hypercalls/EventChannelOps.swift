@@ -97,10 +97,10 @@ extension VCPU {
       domain.stopFIFO()
     case .initControl:
       // { gfn u64, offset u32, vcpu u32, link_bits u8 out }
-      try domain.startFIFO(frame: MachineFrameNumber(try load(at, as: UInt64.self)), offset: try word(8), vcpu: try word(12))
+      try domain.startFIFO(frame: try domain.machineFrame(try load(at, as: UInt64.self)), offset: try word(8), vcpu: try word(12))
       try store(at &+ 16, UInt8(17))
     case .expandArray:
-      try domain.expandFIFO(MachineFrameNumber(try load(at, as: UInt64.self)))
+      try domain.expandFIFO(try domain.machineFrame(try load(at, as: UInt64.self)))
     case .setPriority:
       let port = try word(0), priority = try word(4)
       guard domain.fifo != nil else { throw .ENOSYS }

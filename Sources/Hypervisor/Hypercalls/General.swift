@@ -61,7 +61,7 @@ extension VCPU {
     case XenVersionOp.capabilities: return try text(XenIdentity.capabilities, 1024)
     case XenVersionOp.changeset: return try text("unavailable", 64)
     case XenVersionOp.platformParameters:
-      try storeWord(a[1], domain.isCompat ? XenLayout.compatStart : XenLayout.start)
+      try storeWord(a[1], hvm != nil ? 0 : domain.isCompat ? XenLayout.compatStart : XenLayout.start)
       return .zero
     case XenVersionOp.getFeatures:
       // { submap index, submap }
@@ -69,7 +69,11 @@ extension VCPU {
       if index != 0 { throw .EINVAL }
       var features: UInt32 = 1 << UInt32(XenFeature.mmuPTUpdatePreserveAD) | 1 << UInt32(XenFeature.gnttabMapAvailBits)
         | 1 << UInt32(XenFeature.memoryOpVnodeSupported)
-      if domain.isCompat || domain.assists & VMAssist.extendedCR3 != 0 { features |= 1 << UInt32(XenFeature.paePGDirAbove4GB) }
+      if hvm != nil {
+        // Neither machine frames nor checked page tables are its business.
+        features = 1 << UInt32(XenFeature.writablePageTables) | 1 << UInt32(XenFeature.autoTranslatedPhysmap) | 1 << UInt32(XenFeature.hvmSafePvclock)
+          | 1 << UInt32(XenFeature.hvmCallbackVector) | 1 << UInt32(XenFeature.memoryOpVnodeSupported)
+      } else if domain.isCompat || domain.assists & VMAssist.extendedCR3 != 0 { features |= 1 << UInt32(XenFeature.paePGDirAbove4GB) }
       try store(a[1] &+ 4, features)
       return .zero
     case XenVersionOp.pageSize: return .value(4096)
@@ -107,7 +111,7 @@ extension VCPU {
 
   func vmAssist(_ a: HypercallArguments) throws(XenError) -> HypercallOutcome {
     var known: UInt64 = VMAssist.writablePageTables | VMAssist.extendedCR3 | VMAssist.architecturalIOPL | VMAssist.runstateUpdateFlag
-    known |= domain.isCompat ? VMAssist.segments4GB | VMAssist.segments4GBNotify : VMAssist.m2pStrict
+    known |= isCompatCall ? VMAssist.segments4GB | VMAssist.segments4GBNotify : VMAssist.m2pStrict
     guard a[1] < 64, known >> a[1] & 1 != 0 else { throw .EINVAL }
     switch a[0] {
     case VMAssist.enable: domain.assists |= 1 << a[1]
@@ -139,7 +143,7 @@ extension VCPU {
   // MARK: set_timer_op
 
   func setTimerOp(_ a: HypercallArguments) -> HypercallOutcome {
-    let time = domain.isCompat ? a[0] | a[1] << 32 : a[0]
+    let time = isCompatCall ? a[0] | a[1] << 32 : a[0]
     singleShot = time == 0 ? nil : time
     hypervisor.timersChanged(self)
     return .zero

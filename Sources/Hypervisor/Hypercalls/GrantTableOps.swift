@@ -11,7 +11,7 @@ extension VCPU {
     case .mapGrantRef: return try each(a, 32) { at throws(XenError) in try mapGrant(at) }
     case .unmapGrantRef: return try each(a, 24) { at throws(XenError) in try unmapGrant(at, replace: false) }
     case .unmapAndReplace: return try each(a, 24) { at throws(XenError) in try unmapGrant(at, replace: true) }
-    case .copy: return try each(a, domain.isCompat ? 24 : 40) { at throws(XenError) in try copyGrant(at) }
+    case .copy: return try each(a, isCompatCall ? 24 : 40) { at throws(XenError) in try copyGrant(at) }
     case .swapGrantRef: return try each(a, 12) { at throws(XenError) in try swapGrants(at) }
     case .setupTable: try setupGrantTable(a[1], a[2])
     case .querySize: try querySize(a[1], a[2])
@@ -106,6 +106,16 @@ extension VCPU {
   }
 
   private func enterGranted(_ frame: MachineFrameNumber, at address: UInt64, _ flags: UInt32) throws(GrantStatus) {
+    if let hvm = domain.hvm {
+      // The address is one of the guest's physical address space.
+      let place = GuestFrameNumber(address >> 12)
+      guard flags & MapFlag.containsPTE == 0, address & 0xFFF == 0, place.rawValue < hvm.memory.count, hvm.memory.kind(place) != .foreign else {
+        throw .generalError
+      }
+      domain.clearPhysical(place)
+      hvm.memory.set(place, to: frame, .foreign, writable: flags & MapFlag.readOnly == 0)
+      return
+    }
     let (table, index) = try grantSlot(address, containsPTE: flags & MapFlag.containsPTE != 0)
     var entry = frame.address | PTE.present | PTE.accessed | PTE.dirty | Self.grantedEntry
     if flags & MapFlag.readOnly == 0 { entry |= PTE.writable }
@@ -145,6 +155,12 @@ extension VCPU {
 
   /// Takes a granted page out of a page table, and puts the entry of another address in its place.
   private func leaveGranted(_ mapping: GrantTable.Mapping, at address: UInt64, replacement: UInt64?) throws(GrantStatus) {
+    if let hvm = domain.hvm {
+      let place = GuestFrameNumber(address >> 12)
+      guard address & 0xFFF == 0, replacement == nil, hvm.memory.kind(place) == .foreign, hvm.memory[place] == mapping.frame else { throw .generalError }
+      domain.clearPhysical(place)
+      return
+    }
     // An address that is mapped by a table the guest named by machine address looks the same.
     let slot: (MachineFrameNumber, Int)
     do throws(GrantStatus) {
@@ -177,7 +193,7 @@ extension VCPU {
 
   /// Two of { ref u32 or frame, domid u16, offset u16 }, then { len u16, flags u16, status s16 }.
   private func copyGrant(_ at: UInt64) throws(XenError) {
-    let sideBytes: UInt64 = domain.isCompat ? 8 : 16
+    let sideBytes: UInt64 = isCompatCall ? 8 : 16
     let tail = at &+ 2 * sideBytes
     let length = try load(tail, as: UInt16.self), flags = try load(tail &+ 2, as: UInt16.self)
     var sides: [(reference: UInt64, who: UInt16, offset: UInt16)] = []
@@ -217,9 +233,10 @@ extension VCPU {
     }
     // A frame by its number must be the caller's own.
     guard own(side.who) else { throw hypervisor.domains[DomainID(side.who)] == nil ? .badDomain : .permissionDenied }
-    let frame = MachineFrameNumber(side.reference)
     let domain = domain
+    let frame: MachineFrameNumber
     do throws(XenError) {
+      frame = try domain.machineFrame(side.reference)
       if writable { try domain.getAndType(frame, .writable) } else { try domain.get(frame) }
     } catch {
       throw .badPage
@@ -230,6 +247,9 @@ extension VCPU {
   }
 
   // MARK: The table itself
+
+  /// By what number the guest knows a frame of its table; all ones for one that it has not placed in its physical address space.
+  private func number(_ frame: MachineFrameNumber) -> UInt64 { hvm == nil ? frame.rawValue : hypervisor.physical(of: frame) }
 
   /// { domid u16, nr_frames u32, status s16, frame_list }: writes the frames of the table, which grows as asked.
   private func setupGrantTable(_ at: UInt64, _ count: UInt64) throws(XenError) {
@@ -245,7 +265,7 @@ extension VCPU {
       status = hypervisor.domains[DomainID(id)] == nil ? .badDomain : .permissionDenied
     } else {
       try domain.growGrantTable(to: Int(wanted))
-      for n in 0..<Int(wanted) { try storeWord(list &+ UInt64(n) * wordBytes, domain.grants.frames[n].rawValue) }
+      for n in 0..<Int(wanted) { try storeWord(list &+ UInt64(n) * wordBytes, number(domain.grants.frames[n])) }
     }
     try store(at &+ 8, status.rawValue)
   }
@@ -261,7 +281,7 @@ extension VCPU {
     } else if wanted > domain.grants.statusFrames.count {
       status = .generalError
     } else {
-      for n in 0..<Int(wanted) { try store(list &+ UInt64(n) * 8, domain.grants.statusFrames[n].rawValue) }
+      for n in 0..<Int(wanted) { try store(list &+ UInt64(n) * 8, number(domain.grants.statusFrames[n])) }
     }
     try store(at &+ 6, status.rawValue)
   }
@@ -289,7 +309,10 @@ extension VCPU {
       if !domain.grants.active.isEmpty { throw .EBUSY }
       if domain.grants.statusFrames.contains(where: { frames[$0].pointee.references > 1 || frames[$0].pointee.typeCount > 1 }) { throw .EBUSY }
       if version == 1 {
-        for frame in domain.grants.statusFrames { hypervisor.freeShared(frame) }
+        for frame in domain.grants.statusFrames {
+          domain.removeShared(frame)
+          hypervisor.freeShared(frame)
+        }
         domain.grants.statusFrames = []
       }
       domain.grants.version = version

@@ -23,6 +23,8 @@ extension VCPU {
     case MemoryOp.memoryMap:
       return try memoryMap(a[1])
     case MemoryOp.machineMemoryMap: throw .EPERM
+    case MemoryOp.machphysMapping where hvm != nil: throw .ENOSYS
+    case MemoryOp.exchange where hvm != nil: throw .EOPNOTSUPP
     case MemoryOp.machphysMapping:
       // { v_start, v_end, max_mfn }
       if domain.isCompat {
@@ -37,6 +39,9 @@ extension VCPU {
       return .zero
     case MemoryOp.exchange:
       return try exchange(a[1])
+    case MemoryOp.addToPhysmap where hvm != nil: return try addToPhysmap(a[1])
+    case MemoryOp.addToPhysmapBatch where hvm != nil: return try addToPhysmapBatch(a[1])
+    case MemoryOp.removeFromPhysmap where hvm != nil: return try removeFromPhysmap(a[1])
     case MemoryOp.addToPhysmap, MemoryOp.removeFromPhysmap, MemoryOp.addToPhysmapBatch:
       // A paravirtual guest's physical map is its own.
       throw .ENOSYS
@@ -63,6 +68,8 @@ extension VCPU {
       let ok: Bool
       do throws(XenError) {
         switch command {
+        case MemoryOp.decreaseReservation where hvm != nil, MemoryOp.populatePhysmap where hvm != nil:
+          ok = try reservePhysical(command, list &+ done * wordBytes, order)
         case MemoryOp.decreaseReservation: ok = try giveBack(list &+ done * wordBytes, order)
         case MemoryOp.populatePhysmap: ok = try populate(list &+ done * wordBytes, order)
         default: ok = try increase(list == 0 ? 0 : list &+ done * wordBytes, order)
@@ -111,6 +118,7 @@ extension VCPU {
     var reader = GuestReader(self, at)
     let room = try reader.next(UInt32.self)
     let buffer = try reader.word()
+    if hvm != nil { return try storeMemoryMap(buffer, room: room, at) }
     if room < 1 { throw .EINVAL }
     try store(buffer, UInt64(0))
     try store(buffer &+ 8, domain.maximumFrames << 12)

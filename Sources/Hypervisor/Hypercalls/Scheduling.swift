@@ -83,7 +83,7 @@ extension VCPU {
     let target = domain.vcpus[Int(a[1])]
     switch a[0] {
     case VCPUOp.initialise:
-      try target.initialise(from: self, a[2])
+      if hvm != nil { try target.initialiseHVM(from: self, a[2]) } else { try target.initialise(from: self, a[2]) }
     case VCPUOp.up:
       if !target.isInitialised { throw .EINVAL }
       if target.state == .offline { target.bringUp() }
@@ -125,11 +125,15 @@ extension VCPU {
       singleShot = nil
     case VCPUOp.registerVCPUInfo:
       var reader = GuestReader(self, a[2])
-      let frame = MachineFrameNumber(try reader.next(UInt64.self)), offset = try reader.next(UInt32.self)
+      let frame = try domain.machineFrame(try reader.next(UInt64.self)), offset = try reader.next(UInt32.self)
       try target.moveInfo(frame, Int(offset))
     case VCPUOp.sendNMI:
-      target.nmiPending = true
-      target.wake()
+      if let hvm = target.hvm {
+        hvm.signalNMI()
+      } else {
+        target.nmiPending = true
+        target.wake()
+      }
     case VCPUOp.registerTimeArea:
       target.timeAddress = try loadWord(a[2])
       target.storeTimeArea()

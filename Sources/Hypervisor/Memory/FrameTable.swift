@@ -189,7 +189,7 @@ final class FrameTable {
   @inline(__always)
   func setEntry(_ frame: MachineFrameNumber, _ index: Int, _ value: UInt64) {
     let address = frame.address &+ UInt64(index &* 8)
-    if memory.pageWord(address) & PhysicalMemory.PageBits.code != 0 { memory.onCodeWrite?(address, 8) }
+    memory.noteWrite(address, size: 8)
     contents(frame).storeBytes(of: value.littleEndian, toByteOffset: index &* 8, as: UInt64.self)
   }
 

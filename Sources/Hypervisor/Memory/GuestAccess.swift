@@ -6,17 +6,29 @@ import XenABI
 extension VCPU {
   /// Host address of a byte and how many bytes from there lie on the same page.
   private func reach(_ linear: UInt64, _ access: Access) throws(XenError) -> (UnsafeMutableRawPointer, UInt64) {
-    if !domain.isCompat, !XenLayout.isGuest(linear) { throw .EFAULT }
-    if domain.isCompat, linear >> 32 != 0 { throw .EFAULT }
     let physical: UInt64
-    do throws(Fault) {
-      physical = try cpu.translate(linear, access, user: !domain.isCompat).physical
-    } catch {
-      throw .EFAULT
+    if hvm != nil {
+      if !cpu.isCanonical(linear) { throw .EFAULT }
+      let cr2 = cpu.s.pointee.cr2
+      do throws(Fault) {
+        physical = try cpu.translate(linear, access, user: false).physical
+      } catch {
+        // The guest sees nothing of it.
+        cpu.s.pointee.cr2 = cr2
+        throw .EFAULT
+      }
+    } else {
+      if !domain.isCompat, !XenLayout.isGuest(linear) { throw .EFAULT }
+      if domain.isCompat, linear >> 32 != 0 { throw .EFAULT }
+      do throws(Fault) {
+        physical = try cpu.translate(linear, access, user: !domain.isCompat).physical
+      } catch {
+        throw .EFAULT
+      }
     }
     guard let p = hypervisor.memory.host(physical, forWriting: access == .write) else { throw .EFAULT }
-    if access == .write, hypervisor.memory.pageWord(physical) & PhysicalMemory.PageBits.code != 0 {
-      hypervisor.memory.onCodeWrite?(physical & ~0xFFF, 4096)
+    if access == .write, hypervisor.memory.pageWord(physical) & PhysicalMemory.PageBits.noticed != 0 {
+      hypervisor.memory.noteWrite(physical & ~0xFFF, size: 4096)
       cpu.s.pointee.exitRequest |= ExitRequest.codeChanged
     }
     return (p, 4096 - (physical & 0xFFF))
@@ -71,15 +83,15 @@ extension VCPU {
 
   /// Bytes of the guest's `unsigned long`.
   @inline(__always)
-  var wordBytes: UInt64 { domain.isCompat ? 4 : 8 }
+  var wordBytes: UInt64 { isCompatCall ? 4 : 8 }
 
   /// An `unsigned long` or a guest handle.
   func loadWord(_ linear: UInt64) throws(XenError) -> UInt64 {
-    domain.isCompat ? UInt64(try load(linear, as: UInt32.self)) : try load(linear, as: UInt64.self)
+    isCompatCall ? UInt64(try load(linear, as: UInt32.self)) : try load(linear, as: UInt64.self)
   }
 
   func storeWord(_ linear: UInt64, _ value: UInt64) throws(XenError) {
-    if domain.isCompat { try store(linear, UInt32(truncatingIfNeeded: value)) } else { try store(linear, value) }
+    if isCompatCall { try store(linear, UInt32(truncatingIfNeeded: value)) } else { try store(linear, value) }
   }
 
   func loadBytes(_ linear: UInt64, _ count: Int) throws(XenError) -> [UInt8] {
@@ -116,13 +128,13 @@ struct GuestReader {
 
   mutating func next<T: FixedWidthInteger>(_: T.Type) throws(XenError) -> T {
     // A 32-bit guest aligns 64-bit integers to 4 bytes.
-    align(vcpu.domain.isCompat ? min(UInt64(MemoryLayout<T>.size), 4) : UInt64(MemoryLayout<T>.size))
+    align(vcpu.isCompatCall ? min(UInt64(MemoryLayout<T>.size), 4) : UInt64(MemoryLayout<T>.size))
     let value = try vcpu.load(address, as: T.self)
     address &+= UInt64(MemoryLayout<T>.size)
     return value
   }
 
   mutating func word() throws(XenError) -> UInt64 {
-    vcpu.domain.isCompat ? UInt64(try next(UInt32.self)) : try next(UInt64.self)
+    vcpu.isCompatCall ? UInt64(try next(UInt32.self)) : try next(UInt64.self)
   }
 }

@@ -107,7 +107,7 @@ extension VCPU {
 
   /// Delivers what is pending and not masked, between two instructions.
   func deliverPending() {
-    guard domain.state == .running else { return }
+    guard domain.state == .running, hvm == nil else { return }
     if nmiPending, traps[2].address != 0 {
       nmiPending = false
       var entry = traps[2]
