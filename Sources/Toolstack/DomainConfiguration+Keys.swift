@@ -86,6 +86,8 @@ extension DomainConfiguration {
     guard maximumMemory >= memory else {
       throw r.error("maxmem", "is \(maximumMemory), less than memory, which is \(memory)")
     }
+    nestedTranslation = try r.flag("hap") ?? false
+    shadowMemory = try r.number("shadow_memory", 1...1024, unit: "megabytes")
   }
 
   private mutating func readProcessors(_ r: KeyReader) throws(ConfigurationError) {

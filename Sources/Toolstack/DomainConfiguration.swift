@@ -34,6 +34,10 @@ public struct DomainConfiguration: Equatable, Sendable {
   public var memory = defaultMemory
   /// What it may grow to.
   public var maximumMemory = defaultMemory
+  /// A PVH domain's addresses are translated twice (`hap`) instead of by shadow page tables. The opposite of xl's choice, for want of hardware.
+  public var nestedTranslation = false
+  /// MiB for shadow page tables; nil for as much as the memory asks for.
+  public var shadowMemory: Int?
 
   // Processors.
   /// vCPUs that are there at the start.

@@ -55,7 +55,8 @@ public final class DomainManager {
     let link = StoreLink(store)
     let request = DomainRequest(
       name: configuration.name, memoryBytes: UInt64(configuration.memory) << 20, vcpus: configuration.vcpus, weight: configuration.weight,
-      cap: configuration.cap, commandLine: configuration.commandLine)
+      cap: configuration.cap, commandLine: configuration.commandLine, paging: configuration.nestedTranslation ? .nested : .shadow,
+      shadowBytes: configuration.shadowMemory.map { UInt64($0) << 20 })
     let built = try hypervisor.build(request, kernel: images.kernel, ramdisk: images.ramdisk, store: link)
     link.attach(built)
     describe(built, configuration)

@@ -4,7 +4,7 @@ extension DomainConfiguration {
   static let supportedKeys: Set<String> = [
     "name", "uuid", "type", "builder", "kernel", "ramdisk", "cmdline", "root", "extra", "memory", "maxmem", "vcpus",
     "maxvcpus", "cpus", "cpu_weight", "cap", "disk", "vif", "on_poweroff", "on_reboot", "on_crash", "on_watchdog",
-    "on_soft_reset",
+    "on_soft_reset", "hap", "shadow_memory",
   ]
 
   /// Keys that are read and checked, but that no domain makes use of yet.
@@ -24,12 +24,12 @@ extension DomainConfiguration {
     "device_model_args", "device_model_args_hvm", "device_model_args_pv", "device_model_override",
     "device_model_stubdomain_memory", "device_model_stubdomain_override", "device_model_stubdomain_seclabel",
     "device_model_user", "device_model_version", "device_tree", "dm_restrict", "driver_domain", "dtdev", "e820_host",
-    "gfx_passthru", "gic_version", "hap", "hdtype", "hpet", "init_seclabel", "iomem", "ioports", "irqs", "llc_colors",
+    "gfx_passthru", "gic_version", "hdtype", "hpet", "init_seclabel", "iomem", "ioports", "irqs", "llc_colors",
     "loader", "max_event_channels", "max_grant_frames", "max_grant_version", "max_maptrack_frames", "mca_caps",
     "mmio_hole", "ms_vm_genid", "msr_relaxed", "nested_virt", "nestedhvm", "nodes", "nographic", "nomigrate",
     "nr_spis", "nx", "oos", "p9", "pae", "passthrough", "pci", "pci_msitranslate", "pci_permissive", "pci_power_mgmt",
     "pci_seize", "pool", "pvcalls", "pvh", "pvshim", "pvshim_cmdline", "pvshim_extra", "pvshim_path", "rdm",
-    "rdm_mem_boundary", "sched", "seclabel", "shadow_memory", "smbios", "smbios_firmware", "soundhw", "spice",
+    "rdm_mem_boundary", "sched", "seclabel", "smbios", "smbios_firmware", "soundhw", "spice",
     "spiceagent_mouse", "spicedisable_ticketing", "spicehost", "spicepasswd", "spiceport", "spicetls_port",
     "spiceusbredirection", "spicevdagent", "spice_clipboard_sharing", "spice_image_compression",
     "spice_streaming_video", "stdvga", "stubdomain_cmdline", "stubdomain_kernel", "stubdomain_memory",

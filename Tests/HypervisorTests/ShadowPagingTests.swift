@@ -90,7 +90,7 @@ import XenABI
   }
 
   @Test(arguments: Mode.allCases) func translatesAsTheGuestsTables(_ mode: Mode) throws {
-    let h = Hypervisor(memoryBytes: 256 << 20, model: CPUModel.named("max")!)
+    let h = Hypervisor(memoryBytes: 256 << 20, model: CPUModel.named("x86-64-v3")!)
     let shadowed = try Guest(h, .shadow), nested = try Guest(h, .nested)
     let guests = [shadowed, nested]
     var r = Random(state: UInt64(mode == .pae ? 7 : 3))
@@ -179,7 +179,7 @@ import XenABI
 
   /// A pool too small for what the guest uses is used again and again, and nothing goes wrong.
   @Test func reclaimsUnderALimit() throws {
-    let h = Hypervisor(memoryBytes: 256 << 20, model: CPUModel.named("max")!)
+    let h = Hypervisor(memoryBytes: 256 << 20, model: CPUModel.named("x86-64-v3")!)
     let g = try Guest(h, .shadow, poolBytes: 64 << 12)
     // Sixty roots that each lead by tables of their own to one page.
     for n in 0..<60 as Range<UInt64> {
@@ -200,7 +200,7 @@ import XenABI
 
   /// A table that leads to itself on all levels, and is taken back.
   @Test func recursiveTablesGo() throws {
-    let h = Hypervisor(memoryBytes: 256 << 20, model: CPUModel.named("max")!)
+    let h = Hypervisor(memoryBytes: 256 << 20, model: CPUModel.named("x86-64-v3")!)
     let g = try Guest(h, .shadow)
     let root: UInt64 = 50 << 12
     g.write(root, root | 7)
@@ -215,7 +215,7 @@ import XenABI
 
   /// Log-dirty mode knows every page that is written, the guest's tables by their accessed bits too, and none that is only read.
   @Test func logDirtyFindsWhatIsWritten() throws {
-    let h = Hypervisor(memoryBytes: 256 << 20, model: CPUModel.named("max")!)
+    let h = Hypervisor(memoryBytes: 256 << 20, model: CPUModel.named("x86-64-v3")!)
     let g = try Guest(h, .shadow)
     let root: UInt64 = 60 << 12
     for level in 0..<3 as Range<UInt64> { g.write(root + level << 12, root + (level + 1) << 12 | 7) }

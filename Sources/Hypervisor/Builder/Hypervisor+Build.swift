@@ -24,8 +24,11 @@ public struct DomainRequest {
   public var cap: Int
   public var commandLine: String
   public var paging: GuestPaging
+  /// Most bytes of shadow page tables; nil for what the memory asks for.
+  public var shadowBytes: UInt64?
   public init(
-    name: String, memoryBytes: UInt64, vcpus: Int = 1, weight: Int = 256, cap: Int = 0, commandLine: String = "", paging: GuestPaging = .shadow
+    name: String, memoryBytes: UInt64, vcpus: Int = 1, weight: Int = 256, cap: Int = 0, commandLine: String = "", paging: GuestPaging = .shadow,
+    shadowBytes: UInt64? = nil
   ) {
     self.name = name
     self.memoryBytes = memoryBytes
@@ -34,6 +37,7 @@ public struct DomainRequest {
     self.cap = cap
     self.commandLine = commandLine
     self.paging = paging
+    self.shadowBytes = shadowBytes
   }
 }
 
@@ -91,7 +95,7 @@ extension Hypervisor {
                                                      consolePort: consolePort, storePort: storePort)
         (storeFrame, consoleFrame, storeNumber) = (result.storeFrame, result.consoleFrame, PVHBuilder.Place.store.rawValue)
         if request.paging == .shadow {
-          let bytes = ShadowPaging.defaultBytes(memory: request.memoryBytes, vcpus: request.vcpus)
+          let bytes = request.shadowBytes ?? ShadowPaging.defaultBytes(memory: request.memoryBytes, vcpus: request.vcpus)
           guard let shadow = ShadowPaging(domain, bytes: bytes) else {
             throw BuildError("the machine has no memory left for the shadow page tables of domain \(request.name)")
           }
