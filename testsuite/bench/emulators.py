@@ -1,6 +1,7 @@
 """How each emulator is started on a guest, and its serial line and processor time observed."""
 
 import contextlib
+import json
 import os
 import re
 import select
@@ -51,6 +52,17 @@ class Run:
 
 class Emulator:
     name = ""
+
+    def runs(self, guest):
+        """Whether the emulator has a place for such a guest."""
+        return True
+
+    def is_comparable(self, stage):
+        """Whether the lines that mark a stage come when they come elsewhere."""
+        return True
+
+    # Option that gives its path, if it is not its own name.
+    program = None
 
     def __init__(self, path):
         self.path = shutil.which(path) or path
@@ -200,6 +212,47 @@ class Xenolith(Emulator):
         return command + ["--initrd", guest.initrd, "--append", guest.append]
 
 
+class Domain(Xenolith):
+    """The same Debian as a domain of Xenolith's hypervisor."""
+    program = "xenolith"
+    settings = {}
+
+    def __init__(self, path):
+        super().__init__(path)
+
+    def runs(self, guest):
+        return guest.name == "debian-amd64"
+
+    def is_comparable(self, stage):
+        # The console of a domain begins late and tells then what came before.
+        return not stage.group.endswith((" load", " boot"))
+
+    def command(self, guest, work):
+        append = " ".join(word for word in guest.append.split() if not word.startswith(("console=", "earlyprintk=")))
+        settings = {"name": guest.name, "kernel": guest.kernel, "ramdisk": guest.initrd, "memory": guest.megabytes,
+                    "vcpus": guest.processors, "cmdline": f"console=hvc0 {append}", **self.settings}
+        config = os.path.join(work, "domain.cfg")
+        with open(config, "w") as file:
+            file.writelines(f"{key} = {json.dumps(value)}\n" for key, value in settings.items())
+        # A hypervisor that runs as a service would take the domain over.
+        return [self.path, "create", "-c", "--quiet", "--socket", os.path.join(work, "socket"), config]
+
+
+class Paravirtual(Domain):
+    name = "pv"
+    settings = {"type": "pv"}
+
+
+class Shadowed(Domain):
+    name = "pvh"
+    settings = {"type": "pvh", "hap": 0}
+
+
+class Nested(Domain):
+    name = "nested"
+    settings = {"type": "pvh", "hap": 1}
+
+
 class Qemu(Emulator):
     name = "qemu"
 
@@ -299,4 +352,4 @@ debug: action=ignore
         return command
 
 
-PEERS = {emulator.name: emulator for emulator in (Xenolith, Qemu, Bochs)}
+PEERS = {peer.name: peer for peer in (Xenolith, Qemu, Bochs, Paravirtual, Shadowed, Nested)}
