@@ -31,7 +31,10 @@ struct HostingOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Memory of the emulated machine (default: 16G); the host gives what guests touch.", valueName: "size"))
   var memory: MemoryArgument?
 
-  @Option(help: ArgumentHelp("Write every hypercall and every change of a frame's type, a line each.", valueName: "file"))
+  @Option(
+    help: ArgumentHelp(
+      "Write what happens inside the hypervisor, a line each; as JSON where the file's name ends in .jsonl. Kinds: hypercall, switch, frame, shadow, event, grant; all, if none is named.",
+      valueName: "file[,kind…]"))
   var trace: String?
 
   @Option(help: ArgumentHelp("End after this much time.", valueName: "seconds"))

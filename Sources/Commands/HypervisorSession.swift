@@ -31,10 +31,9 @@ final class HypervisorSession {
     }
   }
 
-  /// Keeps a trace in a file from now on.
-  func trace(to path: String) throws(MachineError) {
-    let file = try SerialEndpoint(.file(path))
-    tracer = HypervisorTraceFile(manager.hypervisor, file)
+  /// Keeps a trace from now on, in a file and of kinds as `HypervisorTraceFile` says.
+  func trace(to text: String) throws(MachineError) {
+    tracer = try HypervisorTraceFile(text)
     manager.hypervisor.trace = tracer
   }
 

@@ -1,36 +1,32 @@
 import Hypervisor
-import XenABI
+import Machine
 
-/// What happens inside the hypervisor, as lines of text: time in nanoseconds, who, what.
-///
-///     1480 d1v0 console_io(0, 1c, 108000, 7ff0, 0, 0) = 0
-///     1602 d1 mfn 513 is a segmentDescriptors
+/// What happens inside the hypervisor, in a file: lines of text, or of JSON where the file's name ends in .json or .jsonl (`TraceRecord`).
 final class HypervisorTraceFile: HypervisorTrace {
-  private unowned let hypervisor: Hypervisor
   private let file: SerialEndpoint
+  private let isJSON: Bool
+  private let kinds: Set<TraceRecord.Kind>
 
-  init(_ hypervisor: Hypervisor, _ file: SerialEndpoint) {
-    self.hypervisor = hypervisor
-    self.file = file
+  /// - Parameter text: a path and, after commas, the kinds of records that are wanted: all, if there are none.
+  /// - Throws: a kind that is not known, or a file that cannot be written.
+  init(_ text: String) throws(MachineError) {
+    let parts = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+    var kinds: Set<TraceRecord.Kind> = []
+    for part in parts.dropFirst() {
+      guard let kind = TraceRecord.Kind(rawValue: part) else {
+        throw .usage("--trace: \(part) is no kind of record: \(TraceRecord.Kind.allCases.map(\.rawValue).joined(separator: ", ")) are")
+      }
+      kinds.insert(kind)
+    }
+    self.kinds = kinds.isEmpty ? Set(TraceRecord.Kind.allCases) : kinds
+    isJSON = parts[0].hasSuffix(".json") || parts[0].hasSuffix(".jsonl")
+    file = try SerialEndpoint(.file(parts[0]))
   }
 
-  func hypercall(_ vcpu: VCPU, _ number: UInt32, _ arguments: [UInt64], result: UInt64) {
-    let name = Hypercall(rawValue: number)?.name ?? "hypercall \(number)"
-    let signed = Int64(bitPattern: result)
-    let value = signed < 0 ? XenError(rawValue: Int32(truncatingIfNeeded: -signed)).map { "-\($0)" } ?? "\(signed)" : String(result, radix: 16)
-    put("\(vcpu.label) \(name)(\(arguments.map { String($0, radix: 16) }.joined(separator: ", "))) = \(value)")
-  }
+  func wants(_ kind: TraceRecord.Kind) -> Bool { kinds.contains(kind) }
 
-  func frameType(_ domain: Domain, _ frame: MachineFrameNumber, _ type: FrameType) {
-    put("\(domain.id) \(frame) is \(type == .none ? "no table any more" : "a \(type)")")
-  }
-
-  func shadow(_ domain: Domain, _ event: ShadowEvent, _ kind: String, _ frame: GuestFrameNumber) {
-    put("\(domain.id) shadow \(kind) of \(frame) \(event)")
-  }
-
-  private func put(_ line: String) {
-    for byte in "\(hypervisor.now) \(line)\n".utf8 { file.put(byte) }
+  func record(_ record: TraceRecord) {
+    for byte in ((isJSON ? record.json : record.text) + "\n").utf8 { file.put(byte) }
   }
 
   func flush() { file.flush() }

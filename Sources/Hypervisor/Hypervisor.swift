@@ -224,13 +224,3 @@ public final class HypervisorLog {
     onLine?(line)
   }
 }
-
-/// Who is told what happens inside the hypervisor.
-public protocol HypervisorTrace: AnyObject {
-  /// A hypercall is done. Those that go on later, and IRET, are not told of.
-  func hypercall(_ vcpu: VCPU, _ number: UInt32, _ arguments: [UInt64], result: UInt64)
-  /// A frame has become a page table or a descriptor table, or is none any more.
-  func frameType(_ domain: Domain, _ frame: MachineFrameNumber, _ type: FrameType)
-  /// Something happened to the shadow page of a guest's table, or of a larger page that begins at the frame.
-  func shadow(_ domain: Domain, _ event: ShadowEvent, _ kind: String, _ frame: GuestFrameNumber)
-}

@@ -28,6 +28,8 @@ struct Scheduler {
   var periodEnd: UInt64 = Scheduler.period
   /// The one that gave up its turn last goes behind the others once.
   var skip: ObjectIdentifier?
+  /// The one that ran last, for traces.
+  var lastRun: ObjectIdentifier?
 }
 
 extension Hypervisor {
@@ -90,6 +92,8 @@ extension Hypervisor {
 
   private func run(_ v: VCPU, for nanoseconds: UInt64) {
     let start = clock
+    if trace != nil, scheduler.lastRun != ObjectIdentifier(v) { note(.switch, v.domain, v.index, "runs", []) }
+    scheduler.lastRun = ObjectIdentifier(v)
     v.runstate.enter(.running, at: clock)
     v.storeRunstateArea()
     scheduler.yielded = false

@@ -105,6 +105,7 @@ extension Domain {
   /// An event on a port: the pending bit, the selector, the upcall, and whoever polls.
   public func raise(_ port: EventPort) {
     guard state == .running, events.isValid(port), vcpus.indices.contains(events[port].vcpu) else { return }
+    if hypervisor.trace != nil { hypervisor.note(.event, self, events[port].vcpu, "pending", [.init("port", .count(UInt64(port)))]) }
     if fifo != nil { return raiseFIFO(port) }
     guard Int(port) < layout.twoLevelPorts else { return }
     let wasPending = setBit(shared + layout.eventPending, Int(port))

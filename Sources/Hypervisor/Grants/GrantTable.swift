@@ -164,12 +164,14 @@ extension Domain {
     if writable { use.writers += 1 } else { use.readers += 1 }
     grants.active[reference] = use
     setInUse(reference, reading: true, writing: use.writers > 0)
+    if hypervisor.trace != nil { noteGrant("used", reference, use.frame, writable, by: user) }
     return use.frame
   }
 
   /// The opposite of `acquire`.
   func releaseGrant(_ reference: GrantReference, writable: Bool) {
     guard var use = grants.active[reference] else { return }
+    if hypervisor.trace != nil { noteGrant("released", reference, use.frame, writable) }
     if writable {
       use.writers -= 1
       putAndType(use.frame)
@@ -184,6 +186,17 @@ extension Domain {
       grants.active[reference] = use
       setInUse(reference, reading: true, writing: use.writers > 0)
     }
+  }
+}
+
+extension Domain {
+  @inline(never)
+  private func noteGrant(_ what: String, _ reference: GrantReference, _ frame: MachineFrameNumber, _ writable: Bool, by user: Domain? = nil) {
+    var fields: [TraceRecord.Field] = [
+      .init("reference", .count(UInt64(reference))), .init("mfn", .number(frame.rawValue)), .init("access", .text(writable ? "write" : "read")),
+    ]
+    if let user { fields.append(.init("by", .text("\(user.id)"))) }
+    hypervisor.note(.grant, self, nil, what, fields)
   }
 }
 

@@ -89,13 +89,18 @@ final class ShadowPaging {
   }
 
   /// What happened, since the domain began.
-  public struct Counters: Equatable, Sendable {
+  public struct Counters: Equatable, Sendable, CustomStringConvertible {
     public var fills = 0, created = 0, freed = 0
     public var splintered = 0
     public var watchedWrites = 0, dropped = 0
     public var unsynced = 0, resynced = 0
     public var unshadowed = 0, reclaimed = 0, rootSwitches = 0
     public var dirtied = 0
+
+    public var description: String {
+      "\(fills) fills, \(created) pages made, \(splintered) of larger pages, \(watchedWrites) stores to tables seen, \(dropped) entries dropped, "
+        + "\(unsynced) tables out of sync, \(unshadowed) taken for none, \(reclaimed) reclaimed, \(rootSwitches) changes of root"
+    }
   }
 
   /// Stores to a last-level table after which it goes out of sync, and to another one after which it is taken for no table any more.
@@ -153,6 +158,7 @@ final class ShadowPaging {
 
   func tearDown() {
     dropAll()
+    hypervisor.log("\(domain.id) shadow page tables: \(counters)")
     for v in domain.vcpus {
       v.cpu.s.pointee.reportsTranslations = false
       v.cpu.s.pointee.shadowRoot = 0
@@ -358,7 +364,8 @@ final class ShadowPaging {
   func shadows(of table: MachineFrameNumber) -> [Int32] { shadowsOfTable[table.rawValue] ?? [] }
 
   func trace(_ event: ShadowEvent, _ kind: Kind, _ key: UInt64) {
-    hypervisor.trace?.shadow(domain, event, "\(kind)", GuestFrameNumber(key & 0xF_FFFF_FFFF_FFFF))
+    hypervisor.note(
+      .shadow, domain, nil, event.rawValue, [.init("kind", .text("\(kind)")), .init("gfn", .number(key & 0xF_FFFF_FFFF_FFFF))])
   }
 }
 

@@ -67,10 +67,17 @@ extension VCPU {
     } catch {
       outcome = .value(error.result)
     }
-    if let trace = hypervisor.trace, case .value(let result) = outcome {
-      trace.hypercall(self, number, [a[0], a[1], a[2], a[3], a[4], a[5]], result: result)
-    }
+    if hypervisor.trace != nil, case .value(let result) = outcome { noteHypercall(number, a, result) }
     return outcome
+  }
+
+  @inline(never)
+  private func noteHypercall(_ number: UInt32, _ a: HypercallArguments, _ result: UInt64) {
+    let signed = Int64(bitPattern: result)
+    let error = signed < 0 ? XenError(rawValue: Int32(truncatingIfNeeded: -signed)) : nil
+    hypervisor.note(
+      .hypercall, domain, index, Hypercall(rawValue: number)?.name ?? "hypercall \(number)",
+      traceFields(of: number, a) + [.init("result", error.map { .text("-\($0)") } ?? .number(result))])
   }
 
   private func perform(_ which: Hypercall, _ a: HypercallArguments) throws(XenError) -> HypercallOutcome {

@@ -59,7 +59,7 @@ extension Domain {
       throw error
     }
     p.pointee.flags &= ~FrameInfo.validating
-    hypervisor.trace?.frameType(self, frame, type)
+    hypervisor.note(.frame, self, nil, "is \(type)", [.init("mfn", .number(frame.rawValue))])
   }
 
   /// One use less; the last one gives back what the contents refer to.
@@ -71,7 +71,7 @@ extension Domain {
       p.pointee.typeCount = 1
       devalidate(frame, p.pointee.type)
       p.pointee.typeCount = 0
-      hypervisor.trace?.frameType(self, frame, .none)
+      hypervisor.note(.frame, self, nil, "is no table any more", [.init("mfn", .number(frame.rawValue))])
     }
     p.pointee.releasedAt = hypervisor.flushClock
     // The type stays for the question of stale translations; it means nothing without a count.
