@@ -16,21 +16,21 @@ from harness import PROGRAM, ROOT, cached, check, refused, test
 EXPECTED = json.loads((ROOT / "testsuite/bench/expected.json").read_text())
 
 
-def create(*settings, console=True, timeout=400):
+def create(*settings, console=True, timeout=400, options=()):
     """Exit code, standard output and standard error of `xenolith create` with one configuration for each dictionary."""
     with tempfile.TemporaryDirectory() as folder:
         files = []
         for n, setting in enumerate(settings):
             files.append(pathlib.Path(folder) / f"{n}.cfg")
             files[-1].write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in setting.items()))
-        result = subprocess.run([PROGRAM, "create", *(["-c"] if console else []), *files], stdin=subprocess.DEVNULL,
+        result = subprocess.run([PROGRAM, "create", *(["-c"] if console else []), *options, *files], stdin=subprocess.DEVNULL,
                                 capture_output=True, timeout=timeout)
     return result.returncode, result.stdout.decode(errors="replace"), result.stderr.decode(errors="replace")
 
 
-def debian(name, mode=None, **more):
+def debian(name, mode=None, type="pv", **more):
     """A domain with Debian's kernel; without a mode it comes to a shell."""
-    return dict(name=name, type="pv", kernel=str(cached("vmlinuz-amd64")), ramdisk=str(cached("initrd-amd64.cpio.gz")),
+    return dict(name=name, type=type, kernel=str(cached("vmlinuz-amd64")), ramdisk=str(cached("initrd-amd64.cpio.gz")),
                 memory=256, cmdline="console=hvc0" + (f" xenolith.run={mode}" if mode else ""), **more)
 
 
@@ -124,14 +124,56 @@ class Console(subprocess.Popen):
 PROMPT = r"# (\x1b\[6n)?$"
 
 
-@test
-def paravirtual_debian_workloads():
-    code, out, err = create(debian("debian", "workloads"))
+def debian_workloads(**settings):
+    """All workloads in a domain, with their results; standard output and standard error."""
+    code, out, err = create(debian("debian", "workloads", **settings))
     check(code == 0, f"exit code {code}: {err}")
     check_domain_log(out)
-    check("Hypervisor detected: Xen PV" in out, "the kernel does not know that it runs on Xen")
     results = dict(re.findall(r"@@ RESULT (\S+) (.+?)\s*$", out, re.MULTILINE))
     check(results == EXPECTED["debian"], f"results differ: {results}")
+    return out, err
+
+
+@test
+def paravirtual_debian_workloads():
+    out, _ = debian_workloads()
+    check("Hypervisor detected: Xen PV" in out, "the kernel does not know that it runs on Xen")
+
+
+@test
+def pvh_debian_workloads_by_shadow_page_tables():
+    out, err = debian_workloads(type="pvh", vcpus=2)
+    check("Booting paravirtualized kernel on Xen PVH" in out, "the kernel does not know that it runs on Xen")
+    check("Brought up 1 node, 2 CPUs" in out, "not all processors started")
+    counts = re.search(r"shadow page tables: (\d+) fills, (\d+) pages made, (\d+) of larger pages, (\d+) stores to tables seen, "
+                       r"(\d+) entries dropped, (\d+) tables out of sync", err)
+    check(counts and all(int(n) > 100 for n in counts.groups()), f"shadow page tables were not used: {err}")
+
+
+@test
+def pvh_debian_workloads_by_nested_translation():
+    _, err = debian_workloads(type="pvh", hap=1)
+    check("shadow page tables" not in err, "there are shadow page tables")
+
+
+@test
+def hypervisor_traces_tell_names_and_are_json():
+    with tempfile.TemporaryDirectory() as folder:
+        for form, kinds in (("trace.jsonl", ""), ("trace.txt", ",hypercall,shadow")):
+            path = pathlib.Path(folder) / form
+            code, _, err = create(debian("debian", "boot", type="pvh"), options=["--trace", f"{path}{kinds}"])
+            check(code == 0, f"exit code {code}: {err}")
+            lines = path.read_text().splitlines()
+            if kinds:
+                check({line.split()[2] for line in lines} == {"hypercall", "shadow"}, "other kinds than those asked for, or not all of them")
+                check(any(" d1v0 hypercall sched_op op=shutdown reason=poweroff" in line or "hypercall event_channel_op op=send port=" in line
+                          for line in lines), "no hypercall with its arguments by name")
+            else:
+                records = [json.loads(line) for line in lines]
+                check({r["kind"] for r in records} >= {"hypercall", "switch", "shadow", "event"}, "a kind of record is missing")
+                times = [r["ns"] for r in records]
+                check(times == sorted(times), "times go back")
+        refused(64, "--trace", "x.txt,hypercalls", "x.cfg", command="create", says="hypercalls is no kind of record")
 
 
 @test
@@ -157,7 +199,8 @@ def bad_configurations_are_one_sentence():
             (65, 'name = "x"\n', "kernel"),
             (66, 'name = "x"\n\nkernel = "/nowhere/vmlinuz"\n', "bad.cfg, line 3: kernel /nowhere/vmlinuz"),
             (65, f'name = "x"\nkernel = "{nonsense}"\n', "no kernel that a domain can start"),
-            (65, f'name = "x"\ntype = "pvh"\nkernel = "{nonsense}"\n', '"pvh"'),
+            (65, f'name = "x"\ntype = "pvh"\nkernel = "{nonsense}"\n', "no kernel that a domain can start"),
+            (65, f'name = "x"\ntype = "hvm"\nkernel = "{nonsense}"\n', '"hvm"'),
         ]:
             config.write_text(text)
             refused(expected, config, command="create", says=says)
