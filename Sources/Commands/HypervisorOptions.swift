@@ -28,6 +28,9 @@ struct HostingOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Processor of the emulated machine (default: x86-64-v3).", valueName: "model"))
   var cpu: String?
 
+  @Option(help: ArgumentHelp("Physical processors of the emulated machine that virtual ones share.", valueName: "number"))
+  var cpus: Int?
+
   @Option(help: ArgumentHelp("Memory of the emulated machine (default: 16G); the host gives what guests touch.", valueName: "size"))
   var memory: MemoryArgument?
 
@@ -44,12 +47,13 @@ struct HostingOptions: ParsableArguments {
   var quiet = false
 
   func validate() throws {
+    if let cpus, !(1...64 ~= cpus) { throw ValidationError("--cpus must be between 1 and 64") }
     if let timeout, !(timeout > 0) { throw ValidationError("--timeout must be above 0") }
   }
 
   /// The first of these options that only makes sense for a hypervisor that is not there yet.
   var firstGiven: String? {
-    cpu != nil ? "--cpu" : memory != nil ? "--memory" : trace != nil ? "--trace" : timeout != nil ? "--timeout" : nil
+    cpu != nil ? "--cpu" : cpus != nil ? "--cpus" : memory != nil ? "--memory" : trace != nil ? "--trace" : timeout != nil ? "--timeout" : nil
   }
 
   func makeSession() throws(MachineError) -> HypervisorSession {
@@ -59,6 +63,7 @@ struct HostingOptions: ParsableArguments {
     let bytes = memory?.bytes ?? 16 << 30
     guard bytes >= 64 << 20, bytes <= 1 << 40 else { throw .usage("--memory must be between 64M and 1T") }
     let session = HypervisorSession(DomainManager(memoryBytes: bytes, model: model), quiet: quiet)
+    session.manager.hypervisor.physicalProcessors = cpus ?? 1
     if let trace { try session.trace(to: trace) }
     return session
   }

@@ -11,14 +11,25 @@ struct ScheduleState {
   var consumed: UInt64 = 0
   /// Of the present accounting period, for caps.
   var consumedThisPeriod: UInt64 = 0
-  /// Physical processors it may run on; all where it is empty.
-  var affinity: Set<Int> = []
+  /// Physical processors it may run on; nil for all.
+  var affinity: Set<Int>?
+  /// It can run from here on: when it was stopped last, or became runnable.
+  var readyAt: UInt64 = 0
+  /// Physical processor it ran on last.
+  var processor = 0
+
+  func mayRun(on processor: Int) -> Bool { affinity?.contains(processor) ?? true }
 }
 
-/// Which virtual processor runs next: by weight, as Xen's credit schedulers share a processor, and by caps.
+/// Which virtual processor runs next, and where: by weight, as Xen's credit schedulers share processors, by caps and by pinning.
+///
+/// The physical processors are emulated one after the other, each with a clock of its own: the next turn is always the one that begins
+/// earliest. What one does to another is seen there at the beginning of its next turn, so turns are short where there are several.
 struct Scheduler {
-  /// Longest turn while somebody else waits, in ns.
-  var slice: UInt64 = 5_000_000
+  /// Until when each physical processor was busy.
+  var processors: [UInt64] = [0]
+  /// Longest turn, in ns.
+  var slice: UInt64 { processors.count == 1 ? 5_000_000 : 500_000 }
   /// Of caps, in ns.
   static let period: UInt64 = 30_000_000
   /// Set when the running processor gives up its turn.
@@ -40,39 +51,74 @@ extension Hypervisor {
     case idle(until: UInt64?)
   }
 
+  /// Physical processors of the emulated machine; to be set before domains are made.
+  public var physicalProcessors: Int {
+    get { scheduler.processors.count }
+    set { scheduler.processors = [UInt64](repeating: clock, count: max(newValue, 1)) }
+  }
+
+  /// Lets a virtual processor run on some physical processors only (nil: on all).
+  public func pin(_ domain: Domain, vcpu: Int, to processors: Set<Int>?) {
+    guard domain.vcpus.indices.contains(vcpu) else { return }
+    domain.vcpus[vcpu].schedule.affinity = processors
+    running?.processor.requestStop()
+  }
+
   /// Lets one virtual processor run, for a slice at most.
   /// - Parameter limit: time, in ns since the beginning, that is not to be passed.
   public func step(limit: UInt64 = .max) -> StepResult {
-    fireTimers()
-    if clock >= scheduler.periodEnd { beginPeriod() }
-    guard let v = choose() else {
-      let next = min(nextTimer ?? .max, isAnyoneCapped ? scheduler.periodEnd : .max)
-      return .idle(until: next == .max ? nil : next)
+    while true {
+      let turn = nextTurn()
+      // What is due before it may change the choice.
+      let start = turn?.start ?? clock
+      if let timer = nextTimer, timer <= start {
+        clock = max(clock, timer)
+        fireTimers()
+        continue
+      }
+      clock = max(clock, start)
+      if clock >= scheduler.periodEnd {
+        beginPeriod()
+        continue
+      }
+      guard let turn else {
+        let next = min(nextTimer ?? .max, isAnyoneCapped ? scheduler.periodEnd : .max)
+        return .idle(until: next == .max ? nil : next)
+      }
+      scheduler.skip = nil
+      scheduler.floor = max(scheduler.floor, turn.vcpu.schedule.virtualTime)
+      let end = min(start &+ scheduler.slice, nextTimer ?? .max, limit)
+      if end > start { run(turn.vcpu, on: turn.processor, from: start, for: end - start) }
+      return .ran
     }
-    let end = min(clock &+ scheduler.slice, nextTimer ?? .max, limit)
-    if end > clock { run(v, for: end - clock) }
-    return .ran
   }
 
   /// Time passes while nobody runs.
   public func advance(to time: UInt64) { clock = max(clock, time) }
 
-  private func choose() -> VCPU? {
-    var best: VCPU?
-    var passed: VCPU?
+  /// The turn that can begin earliest; of those on one processor that of the virtual processor that had least.
+  private func nextTurn() -> (vcpu: VCPU, processor: Int, start: UInt64)? {
+    var best: (vcpu: VCPU, processor: Int, start: UInt64)?
+    var bestTime: UInt64 = 0
     for d in orderedDomains where d.isRunnable {
       for v in d.vcpus where v.state == .runnable && !isCapped(d) {
-        if scheduler.skip == ObjectIdentifier(v) {
-          passed = v
-          continue
+        let time = scheduler.skip == ObjectIdentifier(v) ? .max : v.schedule.virtualTime
+        for p in scheduler.processors.indices where v.schedule.mayRun(on: p) {
+          let start = max(scheduler.processors[p], v.schedule.readyAt, clock)
+          let isBetter = best.map { b in
+            start != b.start ? start < b.start
+              : time != bestTime ? time < bestTime
+              // It stays where it was, if that is as good.
+              : b.vcpu === v && v.schedule.processor == p
+          } ?? true
+          if isBetter {
+            best = (v, p, start)
+            bestTime = time
+          }
         }
-        if best == nil || v.schedule.virtualTime < best!.schedule.virtualTime { best = v }
       }
     }
-    scheduler.skip = nil
-    let chosen = best ?? passed
-    if let chosen { scheduler.floor = max(scheduler.floor, chosen.schedule.virtualTime) }
-    return chosen
+    return best
   }
 
   private func isCapped(_ d: Domain) -> Bool {
@@ -90,14 +136,14 @@ extension Hypervisor {
     scheduler.periodEnd = clock + Scheduler.period
   }
 
-  private func run(_ v: VCPU, for nanoseconds: UInt64) {
-    let start = clock
-    if trace != nil, scheduler.lastRun != ObjectIdentifier(v) { note(.switch, v.domain, v.index, "runs", []) }
+  private func run(_ v: VCPU, on processor: Int, from start: UInt64, for nanoseconds: UInt64) {
+    if trace != nil, scheduler.lastRun != ObjectIdentifier(v) { note(.switch, v.domain, v.index, "runs", [.init("cpu", .count(UInt64(processor)))]) }
     scheduler.lastRun = ObjectIdentifier(v)
-    v.runstate.enter(.running, at: clock)
+    v.runstate.enter(.running, at: start)
+    v.schedule.processor = processor
     v.storeRunstateArea()
     scheduler.yielded = false
-    v.resume(at: clock)
+    v.resume(at: start)
     running = v
     v.deliverPending()
     if v.domain.isRunnable, v.state == .runnable {
@@ -106,22 +152,26 @@ extension Hypervisor {
       case .halted, .waitForSIPI, .shutdown: v.processorStopped()
       }
     }
-    clock = now
+    let end = now
     running = nil
-    let used = clock - start
+    let used = end - start
+    scheduler.processors[processor] = end
+    if scheduler.processors.count == 1 { clock = end }
+    v.schedule.readyAt = end
     v.schedule.consumed += used
     v.schedule.consumedThisPeriod += used
     v.schedule.virtualTime += max(used, 1) * 256 / UInt64(max(v.domain.weight, 1))
     if scheduler.yielded { scheduler.skip = ObjectIdentifier(v) }
     switch v.state {
-    case .runnable: v.runstate.enter(v.domain.isRunnable ? .runnable : .blocked, at: clock)
-    case .blocked: v.runstate.enter(.blocked, at: clock)
-    case .offline: v.runstate.enter(.offline, at: clock)
+    case .runnable: v.runstate.enter(v.domain.isRunnable ? .runnable : .blocked, at: end)
+    case .blocked: v.runstate.enter(.blocked, at: end)
+    case .offline: v.runstate.enter(.offline, at: end)
     }
   }
 
   func becameRunnable(_ v: VCPU) {
     v.schedule.virtualTime = max(v.schedule.virtualTime, scheduler.floor)
+    v.schedule.readyAt = max(v.schedule.readyAt, now)
     v.runstate.enter(.runnable, at: now)
     // Who wakes up is short of time by definition, so it comes next.
     if let running, running !== v { running.processor.requestStop() }

@@ -52,6 +52,9 @@ public final class DomainManager {
 
   /// Builds the domain inside the hypervisor, paused, with its nodes in xenstore.
   func build(_ configuration: DomainConfiguration, _ images: DomainImages) throws(BuildError) -> (BuiltDomain, StoreLink) {
+    if configuration.affinity.contains(where: { $0.processors(of: hypervisor.physicalProcessors).isEmpty }) {
+      throw BuildError("cpus lets domain \(configuration.name) run on none of the machine's processors, which are 0 to \(hypervisor.physicalProcessors - 1)")
+    }
     let link = StoreLink(store)
     let request = DomainRequest(
       name: configuration.name, memoryBytes: UInt64(configuration.memory) << 20, vcpus: configuration.vcpus, weight: configuration.weight,
@@ -59,6 +62,7 @@ public final class DomainManager {
       shadowBytes: configuration.shadowMemory.map { UInt64($0) << 20 })
     let built = try hypervisor.build(request, kernel: images.kernel, ramdisk: images.ramdisk, store: link)
     link.attach(built)
+    pin(built.domain, configuration)
     describe(built, configuration)
     return (built, link)
   }
@@ -144,6 +148,15 @@ public final class DomainManager {
     put("store", "", readable)
     put("store/port", "\(built.storePort)", readable)
     put("store/ring-ref", "\(built.storeFrame)", readable)
+  }
+
+  /// Where virtual processors may run: an entry of `cpus` for each, the last one for those beyond.
+  private func pin(_ domain: Domain, _ configuration: DomainConfiguration) {
+    guard let last = configuration.affinity.last else { return }
+    for n in domain.vcpus.indices {
+      let affinity = n < configuration.affinity.count ? configuration.affinity[n] : last
+      hypervisor.pin(domain, vcpu: n, to: Set(affinity.processors(of: hypervisor.physicalProcessors)))
+    }
   }
 
   // MARK: Running

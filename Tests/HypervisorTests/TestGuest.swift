@@ -21,13 +21,13 @@ final class TestGuest: DomainObserver {
   /// - Parameters:
   ///   - code: executed from `entry`; ends with a shutdown, or by itself when the steps are used up.
   ///   - data: bytes at `data`.
-  init(on hypervisor: Hypervisor? = nil, code: [UInt8], data: [UInt8] = [], weight: Int = 256) throws {
+  init(on hypervisor: Hypervisor? = nil, code: [UInt8], data: [UInt8] = [], weight: Int = 256, cap: Int = 0) throws {
     let h = hypervisor ?? Hypervisor(memoryBytes: 64 << 20, model: CPUModel.named("x86-64-v3")!)
     self.hypervisor = h
     let kernel = ParavirtualKernel(
       segments: [.init(address: Self.entry, bytes: code[...], size: 4096), .init(address: Self.data, bytes: data[...], size: 8192)],
       entry: Self.entry, virtualBase: 0, isCompat: false, hypercallPage: nil, initialP2M: nil, modulesByPFN: false)
-    let built = try h.build(DomainRequest(name: "test", memoryBytes: 4 << 20, weight: weight), kernel: .paravirtual(kernel), store: nobody)
+    let built = try h.build(DomainRequest(name: "test", memoryBytes: 4 << 20, weight: weight, cap: cap), kernel: .paravirtual(kernel), store: nobody)
     domain = built.domain
     console = built.console
     domain.observer = self

@@ -188,12 +188,14 @@ struct RunState {
   private var totals = InlineArray<4, UInt64>(repeating: 0)
 
   mutating func enter(_ new: RunStateKind, at now: UInt64) {
+    // Another physical processor's clock may be behind.
+    let now = max(now, since)
     totals[kind.rawValue] += now - since
     kind = new
     since = now
   }
 
   func total(_ which: RunStateKind, at now: UInt64) -> UInt64 {
-    totals[which.rawValue] + (which == kind ? now - since : 0)
+    totals[which.rawValue] + (which == kind && now > since ? now - since : 0)
   }
 }
