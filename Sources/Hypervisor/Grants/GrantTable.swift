@@ -190,6 +190,69 @@ extension Domain {
 }
 
 extension Domain {
+  /// Uses a grant for a copy, which may be limited to a part of the page, or pass on the grant of another domain's.
+  func acquireForCopy(
+    _ reference: GrantReference, for user: Domain, writable: Bool, _ offset: UInt32, _ length: UInt32
+  ) throws(GrantStatus) -> (frame: MachineFrameNumber, release: () -> Void) {
+    if let entry = grantEntry(reference) {
+      if let other = entry.transitive {
+        guard entry.domain == user.id, !writable || entry.flags & GrantTable.Flag.readOnly == 0 else { throw .generalError }
+        // To one further domain, which must have given it to this one; a chain goes no further, or it might lead in a circle.
+        guard let giver = hypervisor.domains[other.domain], giver !== self, let real = giver.grantEntry(other.reference), real.transitive == nil else {
+          throw .generalError
+        }
+        let frame = try giver.acquire(other.reference, for: self, writable: writable)
+        return (frame, { giver.releaseGrant(other.reference, writable: writable) })
+      }
+      if entry.offset > offset || entry.offset + entry.length < offset + length { throw .generalError }
+    }
+    let frame = try acquire(reference, for: user, writable: writable)
+    return (frame, { self.releaseGrant(reference, writable: writable) })
+  }
+
+  /// An entry by which this domain expects a frame from another: from now on the guest must not change it.
+  /// - Returns: where a guest with a physical address space of its own wants the frame.
+  func expectTransfer(_ reference: GrantReference, from giver: Domain) throws(GrantStatus) -> GuestFrameNumber {
+    guard let entry = grantEntry(reference) else { throw .badReference }
+    guard entry.flags == GrantTable.Flag.acceptTransfer, entry.domain == giver.id else { throw .badReference }
+    let place = GuestFrameNumber(entry.number)
+    if let hvm, place.rawValue >= hvm.memory.count || hvm.memory[place] != nil { throw .generalError }
+    entryAddress(reference).storeBytes(of: entry.flags | GrantTable.Flag.transferCommitted, as: UInt16.self)
+    return place
+  }
+
+  /// The frame is there: the guest finds its number.
+  func completeTransfer(_ reference: GrantReference, _ frame: MachineFrameNumber) {
+    let p = entryAddress(reference)
+    if hvm == nil {
+      if grants.version == 1 {
+        p.storeBytes(of: UInt32(truncatingIfNeeded: frame.rawValue), toByteOffset: 4, as: UInt32.self)
+      } else {
+        p.storeBytes(of: frame.rawValue, toByteOffset: 8, as: UInt64.self)
+      }
+    }
+    p.storeBytes(of: p.load(as: UInt16.self) | GrantTable.Flag.transferCompleted, as: UInt16.self)
+  }
+
+  /// Makes a frame that nobody uses another domain's, as it is.
+  func give(_ frame: MachineFrameNumber, at number: GuestFrameNumber, to taker: Domain, _ place: GuestFrameNumber) {
+    if let hvm {
+      hvm.memory.clear(number)
+      physicalSpaceChanged()
+    } else {
+      flushAll()
+    }
+    hypervisor.setPhysical(of: frame, to: ~0)
+    ownedFrames.remove(frame.rawValue)
+    frames[frame].pointee.ownerPlusOne = taker.id.rawValue &+ 1
+    taker.ownedFrames.insert(frame.rawValue)
+    if let hvm = taker.hvm {
+      hvm.memory.set(place, to: frame, .ram)
+      hypervisor.setPhysical(of: frame, to: place.rawValue)
+      taker.highestPFN = max(taker.highestPFN, place.rawValue)
+    }
+  }
+
   @inline(never)
   private func noteGrant(_ what: String, _ reference: GrantReference, _ frame: MachineFrameNumber, _ writable: Bool, by user: Domain? = nil) {
     var fields: [TraceRecord.Field] = [

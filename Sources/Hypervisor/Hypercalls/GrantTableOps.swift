@@ -3,7 +3,7 @@ import XenABI
 
 /// grant_table_op (xen/include/public/grant_table.h).
 ///
-/// Not modelled: transfer, and mappings and copies by way of transitive grants (they are refused).
+/// Not modelled: mappings by way of transitive grants (Xen refuses them, too), GNTTABOP_dump_table, GNTTABOP_cache_flush.
 extension VCPU {
   func grantTableOp(_ a: HypercallArguments) throws(XenError) -> HypercallOutcome {
     guard let op = GrantTableOp(rawValue: a[0] & 0xFFFF) else { throw .ENOSYS }
@@ -18,7 +18,8 @@ extension VCPU {
     case .setVersion: try setGrantVersion(a[1], a[2])
     case .getVersion: try getGrantVersion(a[1], a[2])
     case .getStatusFrames: try getStatusFrames(a[1], a[2])
-    case .transfer, .dumpTable, .cacheFlush: throw .ENOSYS
+    case .transfer: return try each(a, isCompatCall ? 16 : 24) { at throws(XenError) in try transferFrame(at) }
+    case .dumpTable, .cacheFlush: throw .ENOSYS
     }
     return .zero
   }
@@ -227,9 +228,8 @@ extension VCPU {
     if isGrant {
       let giver = try granting(side.who)
       let reference = UInt32(truncatingIfNeeded: side.reference)
-      if let entry = giver.grantEntry(reference), entry.offset > offset || entry.offset + entry.length < offset + length { throw .generalError }
-      let frame = try giver.acquire(reference, for: domain, writable: writable)
-      return Side(address: frame.address + UInt64(offset), release: { giver.releaseGrant(reference, writable: writable) })
+      let use = try giver.acquireForCopy(reference, for: domain, writable: writable, offset, length)
+      return Side(address: use.frame.address + UInt64(offset), release: use.release)
     }
     // A frame by its number must be the caller's own.
     guard own(side.who) else { throw hypervisor.domains[DomainID(side.who)] == nil ? .badDomain : .permissionDenied }
@@ -244,6 +244,32 @@ extension VCPU {
     return Side(address: frame.address + UInt64(offset), release: {
       if writable { domain.putAndType(frame) } else { domain.frames.put(frame) }
     })
+  }
+
+  // MARK: Giving a frame away
+
+  /// { frame, domid u16, ref u32, status s16 }: a frame of the caller's becomes one of a domain that expects it.
+  private func transferFrame(_ at: UInt64) throws(XenError) {
+    let number = try loadWord(at), who = try load(at &+ wordBytes, as: UInt16.self), reference = try load(at &+ wordBytes &+ 4, as: UInt32.self)
+    var status = GrantStatus.okay
+    do throws(GrantStatus) {
+      let frame: MachineFrameNumber
+      do throws(XenError) { frame = try domain.machineFrame(number) } catch { throw .badPage }
+      // It must be the caller's, and nobody may use it.
+      guard frames.isRAM(frame), frames.owner(frame) == domain.id else { throw .badPage }
+      let p = frames[frame]
+      guard p.pointee.flags & (FrameInfo.allocated | FrameInfo.shared) == FrameInfo.allocated, p.pointee.references == 1, p.pointee.typeCount == 0 else {
+        throw .badPage
+      }
+      guard let taker = hypervisor.domains[DomainID(who)], taker !== domain, taker.state == .running else { throw .badDomain }
+      guard taker.frameCount < taker.maximumFrames else { throw .noSpace }
+      let place = try taker.expectTransfer(reference, from: domain)
+      domain.give(frame, at: GuestFrameNumber(number), to: taker, place)
+      taker.completeTransfer(reference, frame)
+    } catch {
+      status = error
+    }
+    try store(at &+ wordBytes &+ 8, status.rawValue)
   }
 
   // MARK: The table itself
