@@ -198,7 +198,7 @@ import XenABI
     #expect(shadow.pages.count(where: { $0 != nil }) <= 64)
   }
 
-  /// A table that leads to itself on all levels, and is taken back.
+  /// A table that leads to itself on all levels has a shadow for each, and all go with it.
   @Test func recursiveTablesGo() throws {
     let h = Hypervisor(memoryBytes: 256 << 20, model: CPUModel.named("x86-64-v3")!)
     let g = try Guest(h, .shadow)

@@ -30,11 +30,7 @@ extension ShadowPaging {
         drop(id, (n - quarter) * 2 + 1)
       }
     default:
-      for n in offset / 8...last / 8 {
-        drop(id, n)
-        // A table that leads to itself may be gone with that.
-        if pages[Int(id)] == nil { return }
-      }
+      for n in offset / 8...last / 8 { drop(id, n) }
     }
   }
 

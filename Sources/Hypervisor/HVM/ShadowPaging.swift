@@ -327,37 +327,30 @@ final class ShadowPaging {
   func dropAll() {
     if index.isEmpty { return }
     for v in domain.vcpus { setRoot(v, -1) }
-    while let id = pages.indices.first(where: { pages[$0].map { $0.references == 0 } ?? false }) {
-      pages[id]!.isPinned = false
-      remove(Int32(id))
+    // What leads to a page is of a higher level always, so from above nothing is left that leads anywhere.
+    for level in stride(from: 4, to: 0, by: -1) {
+      for id in pages.indices where pages[id]?.kind.level == level { remove(Int32(id)) }
     }
-    // Tables that lead to themselves keep each other.
-    for id in pages.indices where pages[id] != nil { unshadow(Int32(id)) }
   }
 
   /// Takes a page out of everything that leads to it.
   func unshadow(_ id: Int32) {
     guard let page = pages[Int(id)] else { return }
+    // Held until the end.
+    pages[Int(id)]!.references += 1
+    pages[Int(id)]!.isPinned = false
     for v in domain.vcpus where roots[v.index] == id { setRoot(v, -1) }
-    guard let still = pages[Int(id)] else { return }
     let address = frame(id).address
-    if still.references == 1, still.parent >= 0, pages[Int(still.parent)] != nil, entry(still.parent, Int(still.parentIndex)) & PTE.address == address {
-      pages[Int(id)]!.isPinned = false
-      unlink(still.parent, Int(still.parentIndex))
-    } else {
-      pages[Int(id)]!.isPinned = false
-      // Its own entries go first, in case one leads to itself.
-      pages[Int(id)]!.references += 1
-      for other in pages.indices where pages[other]?.kind.level == page.kind.level + 1 || (pages[other]?.kind.level ?? 0) > 1 && other == Int(id) {
-        for n in 0..<512 {
-          let e = entry(Int32(other), n)
-          if e & PTE.present != 0, e & PTE.address == address { unlink(Int32(other), n) }
-          if pages[other] == nil { break }
-        }
-      }
-      release(id)
+    func leads(_ other: Int32, _ n: Int) -> Bool { entry(other, n) & PTE.present != 0 && entry(other, n) & PTE.address == address }
+    if page.parent >= 0, pages[Int(page.parent)]?.kind.level == page.kind.level + 1, leads(page.parent, Int(page.parentIndex)) {
+      unlink(page.parent, Int(page.parentIndex))
     }
-    if pages[Int(id)] != nil { remove(id) }
+    if pages[Int(id)]!.references > 1 {
+      for other in pages.indices where pages[other]?.kind.level == page.kind.level + 1 {
+        for n in 0..<512 where leads(Int32(other), n) { unlink(Int32(other), n) }
+      }
+    }
+    release(id)
   }
 
   /// Shadow pages of a table.
