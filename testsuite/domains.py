@@ -6,6 +6,7 @@ import pathlib
 import re
 import select
 import signal
+import socket
 import struct
 import subprocess
 import tempfile
@@ -88,6 +89,14 @@ class Service:
         """Columns of the domain's line in `list`, or None."""
         lines = [line.split() for line in self.run("list").splitlines()[1:]]
         return next((line for line in lines if line[0] == name), None)
+
+    def seconds(self, name):
+        """Processor time that a domain had, exactly: `list` rounds it."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(self.socket))
+            connection.sendall(json.dumps({"version": 1, "id": 1, "request": {"list": {"domain": name}}}).encode() + b"\n")
+            answer = json.loads(connection.makefile().readline())
+        return answer["answer"]["domains"]["_0"][0]["time"] / 1e9
 
     def console(self, domain):
         console = Console([PROGRAM, "console", "--socket", self.socket, domain])
@@ -185,6 +194,46 @@ def two_paravirtual_debians_at_once():
         check_domain_log(log)
         check("@@ STAGE boot end" in log, f"domain {name} did not come to its end")
     check("one: " in out and re.search(r"one: .*Brought up 1 node, 2 CPUs", out), "not all processors started")
+
+
+@test
+def eight_domains_share_and_do_not_disturb_each_other():
+    weights = {f"d{n}": weight for n, weight in enumerate((128, 256, 256, 512, 128, 256, 256, 512))}
+    with Service() as service:
+        for n, (name, weight) in enumerate(weights.items()):
+            settings = debian(name, type="pv" if n % 2 == 0 else "pvh", cpu_weight=weight)
+            service.run("create", service.config(**{**settings, "memory": 128, "cmdline": "console=hvc0 mitigations=off"}))
+        consoles = {name: service.console(name) for name in weights}
+        for console in consoles.values():
+            console.wait_for(PROMPT, 240)
+        for console in consoles.values():
+            console.type("while :; do :; done &\n")
+            console.wait_for(PROMPT, 60)
+
+        def shares(names):
+            """Parts of the processor's time that each of these had since the last call."""
+            before = {name: service.seconds(name) for name in names}
+            end = time.time() + 300
+            while sum(service.seconds(name) - before[name] for name in names) < 4:
+                check(time.time() < end, "the domains do not go on")
+                time.sleep(1)
+            used = {name: service.seconds(name) - before[name] for name in names}
+            return {name: t / sum(used.values()) for name, t in used.items()}
+
+        for name, share in shares(weights).items():
+            wanted = weights[name] / sum(weights.values())
+            check(abs(share - wanted) < 0.05 * wanted, f"{name} has {share:.4f} of the processor, its weight is worth {wanted:.4f}")
+        # One crashes, one is destroyed; the others go on, with the same shares of what there is.
+        consoles["d0"].type("echo 1 > /proc/sys/kernel/sysrq; echo c > /proc/sysrq-trigger\n")
+        service.run("destroy", "d3")
+        service.wait_until("end of the domain that crashed", 60, lambda: service.state("d0") is None)
+        rest = {name: weight for name, weight in weights.items() if name not in ("d0", "d3")}
+        for name, share in shares(rest).items():
+            wanted = rest[name] / sum(rest.values())
+            check(abs(share - wanted) < 0.05 * wanted, f"{name} has {share:.4f} of the processor, its weight is worth {wanted:.4f}")
+        for name in rest:
+            consoles[name].type("echo $((6 * 7))\n")
+            consoles[name].wait_for("42\r\n", 60)
 
 
 @test
