@@ -148,9 +148,9 @@ extension Domain {
   }
 
   /// Uses a grant that this domain gives to `user`: checks it, takes the references, and shows it.
-  func acquire(_ reference: GrantReference, for user: Domain, writable: Bool) throws(GrantStatus) -> MachineFrameNumber {
+  func acquire(_ reference: GrantReference, for user: DomainID, writable: Bool) throws(GrantStatus) -> MachineFrameNumber {
     guard let entry = grantEntry(reference) else { throw .badReference }
-    guard entry.flags & GrantTable.Flag.typeMask == GrantTable.Flag.permitAccess, entry.domain == user.id else { throw .generalError }
+    guard entry.flags & GrantTable.Flag.typeMask == GrantTable.Flag.permitAccess, entry.domain == user else { throw .generalError }
     if writable, entry.flags & GrantTable.Flag.readOnly != 0 { throw .generalError }
     var use = grants.active[reference] ?? GrantTable.Active(frame: entry.frame)
     // While a grant is in use its frame is what it was at first.

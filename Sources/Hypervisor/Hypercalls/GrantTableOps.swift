@@ -65,7 +65,7 @@ extension VCPU {
       guard let handle = domain.grants.newHandle() else { throw .noSpace }
       let readOnly = flags & MapFlag.readOnly != 0
       let hasHost = flags & MapFlag.host != 0, hasDevice = flags & MapFlag.device != 0
-      let frame = try giver.acquire(reference, for: domain, writable: !readOnly)
+      let frame = try giver.acquire(reference, for: domain.id, writable: !readOnly)
       if hasHost {
         do throws(GrantStatus) {
           try enterGranted(frame, at: hostAddress, flags)
@@ -75,7 +75,7 @@ extension VCPU {
         }
       }
       // Host and device each hold the grant.
-      if hasHost, hasDevice { _ = try giver.acquire(reference, for: domain, writable: !readOnly) }
+      if hasHost, hasDevice { _ = try giver.acquire(reference, for: domain.id, writable: !readOnly) }
       domain.grants.mappings[handle] = GrantTable.Mapping(
         giver: giver, reference: reference, frame: frame, isReadOnly: readOnly, hasHost: hasHost, hasDevice: hasDevice)
       try storing { () throws(XenError) in
@@ -212,7 +212,7 @@ extension VCPU {
       let giver = try granting(side.who)
       let reference = UInt32(truncatingIfNeeded: side.reference)
       if let entry = giver.grantEntry(reference), entry.offset > offset || entry.offset + entry.length < offset + length { throw .generalError }
-      let frame = try giver.acquire(reference, for: domain, writable: writable)
+      let frame = try giver.acquire(reference, for: domain.id, writable: writable)
       return Side(address: frame.address + UInt64(offset), release: { giver.releaseGrant(reference, writable: writable) })
     }
     // A frame by its number must be the caller's own.
