@@ -21,7 +21,7 @@ struct CreateCommand: ParsableCommand {
       terminal (Ctrl-A x ends everything, Ctrl-A p asks the domain to switch itself off); with several domains their lines are shown with
       their names. With --socket other commands reach it there.
 
-      Paravirtual domains (type = "pv") of 64 and 32 bits with console, xenstore and a RAM disk are there. Disks, networks and
+      Paravirtual domains (type = "pv") of 64 and 32 bits with console, xenstore, a RAM disk and disks are there. Networks and
       other types of domains are not yet.
 
       Exit codes: 0 every domain ended by itself, 64 wrong option, 65 bad configuration or kernel, 66 missing file,

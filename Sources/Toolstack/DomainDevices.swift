@@ -26,9 +26,6 @@ public final class DomainDevices {
       func refuse(_ reason: String, isMissingFile: Bool = false) -> BuildError {
         BuildError(configuration.error("disk", element: n, reason).description, isMissingFile: isMissingFile)
       }
-      if disks.contains(where: { $0.configuration.device.number == disk.device.number }) {
-        throw refuse("gives \(disk.device.name) twice")
-      }
       guard disk.format == .raw || disk.format == .empty else {
         throw refuse("gives \(disk.device.name) the format \(disk.format.rawValue), and only raw is there yet")
       }
