@@ -51,7 +51,9 @@ let package = Package(
     .target(name: "Xenstore"),
     // The sockets by which commands and tools reach it.
     .target(name: "Control"),
-    .target(name: "Toolstack", dependencies: ["Control", "Hypervisor", "KernelImages", "Processor", "XenABI", "Xenstore"]),
+    .systemLibrary(name: "CFallocate"),
+    .target(name: "Backends", dependencies: ["CFallocate", "Hypervisor", "XenABI", "Xenstore"]),
+    .target(name: "Toolstack", dependencies: ["Backends", "Control", "Hypervisor", "KernelImages", "Processor", "XenABI", "Xenstore"]),
 
     // Tests of processors, this one's first. HostOracle runs code on the host's processor, in a process of its own.
     .target(name: "HostOracle"),
@@ -88,6 +90,7 @@ let package = Package(
       name: "KernelImagesTests", dependencies: ["CBzip2", "CLZ4", "CLZMA", "CZlib", "CZstd", "KernelImages"]),
     .testTarget(name: "MachineTests", dependencies: ["Devices", "KernelImages", "Machine", "Platform", "Processor", "X86"]),
     .testTarget(name: "HypervisorTests", dependencies: ["Hypervisor", "Platform", "Processor", "XenABI"]),
+    .testTarget(name: "BackendsTests", dependencies: ["Backends", "Hypervisor", "Processor", "XenABI", "Xenstore"]),
     .testTarget(name: "ControlTests", dependencies: ["Control"]),
     .testTarget(name: "ToolstackTests", dependencies: ["Hypervisor", "Processor", "Toolstack", "XenABI"]),
     .testTarget(name: "XenstoreTests", dependencies: ["Xenstore"]),

@@ -40,7 +40,8 @@ enum DomainFiles {
     do throws(BuildError) {
       return try manager.create(configuration, kernel: kernel, ramdisk: ramdisk, paused: paused)
     } catch {
-      throw .badImage("\(source.file): \(error)")
+      // A file that a key names has its line with it.
+      throw error.isMissingFile ? .missingFile("\(error)") : .badImage("\(source.file): \(error)")
     }
   }
 }

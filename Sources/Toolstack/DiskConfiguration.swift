@@ -21,6 +21,8 @@ public struct DiskConfiguration: Equatable, Sendable {
   public var format: Format
   public var device: VirtualDisk
   public var isWritable: Bool
+  /// Others may write it at the same time: access `w!`, as in Xen's former tools.
+  public var isShared = false
   public var isCDROM: Bool
   /// Whether the domain may give blocks back. Nil leaves it to the format.
   public var discard: Bool?
@@ -53,6 +55,7 @@ extension DiskConfiguration {
     self.device = device
     // "cdrom" implies read-only.
     isWritable = (parser.isWritable ?? true) && !isCDROM
+    isShared = parser.isShared && isWritable
     self.isCDROM = isCDROM
     discard = parser.discard
     isDirectIOSafe = parser.isDirectIOSafe
@@ -66,6 +69,7 @@ extension DiskConfiguration {
     var format: Format?
     var device: String?
     var isWritable: Bool?
+    var isShared = false
     var isCDROM: Bool?
     var discard: Bool?
     var isDirectIOSafe = false
@@ -201,7 +205,10 @@ extension DiskConfiguration {
       switch text {
       case "r", "ro": isWritable = false
       case "w", "rw", "": isWritable = true
-      default: throw SpecificationError("the access \"\(text)\" is neither ro nor rw")
+      case "w!", "rw!":
+        isWritable = true
+        isShared = true
+      default: throw SpecificationError("the access \"\(text)\" is none of ro, rw and rw!")
       }
     }
   }

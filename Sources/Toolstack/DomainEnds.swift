@@ -88,6 +88,7 @@ extension DomainManager {
   private func keep(_ managed: ManagedDomain) -> ManagedDomain {
     var number = 1
     while domains.contains(where: { $0.name == "\(managed.name)-\(number)" }) { number += 1 }
+    managed.devices.detach()
     let kept = ManagedDomain(keeping: managed, as: "\(managed.name)-\(number)")
     kept.domain.name = kept.name
     try? store.write("/local/domain/\(kept.domain.id.rawValue)/name", kept.name)
@@ -100,6 +101,7 @@ extension DomainManager {
       let (built, link) = try build(managed.configuration, managed.images)
       managed.domain = built.domain
       managed.storeLink = link
+      managed.devices.attach(to: built.domain, store)
       managed.console.connect(built.console)
       managed.startedAt = hypervisor.now
       if managed.isPaused { managed.isPaused = false }

@@ -42,9 +42,12 @@ public final class DomainManager {
       throw BuildError("domain \(configuration.name) has type = \"hvm\", which is not there yet: \"pv\" and \"pvh\" are")
     }
     let images = DomainImages(kernel: parsed, ramdisk: ramdisk)
+    let devices = try DomainDevices(configuration)
     let (built, link) = try build(configuration, images)
     let managed = ManagedDomain(name: configuration.name, configuration: configuration, images: images, built: built, storeLink: link)
     managed.startedAt = hypervisor.now
+    managed.devices = devices
+    devices.attach(to: built.domain, store)
     domains.append(managed)
     if paused { managed.isPaused = true } else { hypervisor.unpause(built.domain) }
     return managed
@@ -70,6 +73,7 @@ public final class DomainManager {
   /// The opposite of `build`: everything outside the domain that belongs to it goes, and then the domain.
   func dismantle(_ managed: ManagedDomain) {
     managed.console.disconnect()
+    managed.devices.detach()
     store.release(managed.domain.id.rawValue)
     try? store.remove("/local/domain/\(managed.domain.id.rawValue)")
     hypervisor.destroy(managed.domain)
@@ -164,7 +168,10 @@ public final class DomainManager {
   /// Lets xenstore tell domains what they watch, and forget what they do not fetch. To be called now and then.
   public func service() {
     store.advance(to: hypervisor.now / 1_000_000)
-    for managed in domains where managed.isAlive { managed.storeLink.deliver(to: managed.domain) }
+    for managed in domains where managed.isAlive {
+      managed.devices.service()
+      managed.storeLink.deliver(to: managed.domain)
+    }
   }
 
   // MARK: Commands

@@ -10,6 +10,7 @@ public final class ManagedDomain {
   /// What it is started from again.
   let images: DomainImages
   var storeLink: StoreLink
+  var devices = DomainDevices()
   /// By command.
   public internal(set) var isPaused = false
   /// It has ended and is kept to be looked at.

@@ -50,7 +50,7 @@ import Testing
 
   @Test(arguments: [
     ("", "which device it is"), ("/d,raw", "which device it is"), ("vdev=xvda", "which file it is in"), (",raw,xvda", "which file it is in"),
-    ("/d,raw,zzz", "the device \"zzz\" is none of"), ("/d,raw,xvda,maybe", "neither ro nor rw"),
+    ("/d,raw,zzz", "the device \"zzz\" is none of"), ("/d,raw,xvda,maybe", "none of ro, rw and rw!"),
     ("/d,raw,xvda,rw,more", "one part too many"), ("/d,raw,xvda,vdev=xvdb", "two devices"), ("/d,raw,xvda,format=vhd", "two formats"),
     ("/d,raw,xvda,target=/e", "two targets"), ("/d,raw,xvda,color=red", "\"color\" is not known"),
     ("zip:/d,xvda,w", "prefix \"zip:\" is not known"), ("/d,raw,xvda:tape", "must be disk or cdrom"), ("/d,raw,xvda,devtype=tape", "must be disk or cdrom"),

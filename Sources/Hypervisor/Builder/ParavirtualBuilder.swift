@@ -44,7 +44,12 @@ public struct ParavirtualKernel {
 /// Why a domain cannot be built: a sentence for the user.
 public struct BuildError: Error, CustomStringConvertible {
   public var description: String
-  public init(_ description: String) { self.description = description }
+  /// A file that was named cannot be had.
+  public var isMissingFile: Bool
+  public init(_ description: String, isMissingFile: Bool = false) {
+    self.description = description
+    self.isMissingFile = isMissingFile
+  }
 }
 
 /// Builds a paravirtual domain as Xen's tools do: memory, first page tables, start_info (xen.h, "start-of-day memory layout").

@@ -149,9 +149,9 @@ extension Domain {
   }
 
   /// Uses a grant that this domain gives to `user`: checks it, takes the references, and shows it.
-  func acquire(_ reference: GrantReference, for user: Domain, writable: Bool) throws(GrantStatus) -> MachineFrameNumber {
+  func acquire(_ reference: GrantReference, for user: DomainID, writable: Bool) throws(GrantStatus) -> MachineFrameNumber {
     guard let entry = grantEntry(reference) else { throw .badReference }
-    guard entry.flags & GrantTable.Flag.typeMask == GrantTable.Flag.permitAccess, entry.domain == user.id else { throw .generalError }
+    guard entry.flags & GrantTable.Flag.typeMask == GrantTable.Flag.permitAccess, entry.domain == user else { throw .generalError }
     if writable, entry.flags & GrantTable.Flag.readOnly != 0 { throw .generalError }
     var use: GrantTable.Active
     // While a grant is in use its frame is what it was at first.
@@ -192,16 +192,16 @@ extension Domain {
 extension Domain {
   /// Uses a grant for a copy, which may be limited to a part of the page, or pass on the grant of another domain's.
   func acquireForCopy(
-    _ reference: GrantReference, for user: Domain, writable: Bool, _ offset: UInt32, _ length: UInt32
+    _ reference: GrantReference, for user: DomainID, writable: Bool, _ offset: UInt32, _ length: UInt32
   ) throws(GrantStatus) -> (frame: MachineFrameNumber, release: () -> Void) {
     if let entry = grantEntry(reference) {
       if let other = entry.transitive {
-        guard entry.domain == user.id, !writable || entry.flags & GrantTable.Flag.readOnly == 0 else { throw .generalError }
+        guard entry.domain == user, !writable || entry.flags & GrantTable.Flag.readOnly == 0 else { throw .generalError }
         // To one further domain, which must have given it to this one; a chain goes no further, or it might lead in a circle.
         guard let giver = hypervisor.domains[other.domain], giver !== self, let real = giver.grantEntry(other.reference), real.transitive == nil else {
           throw .generalError
         }
-        let frame = try giver.acquire(other.reference, for: self, writable: writable)
+        let frame = try giver.acquire(other.reference, for: id, writable: writable)
         return (frame, { giver.releaseGrant(other.reference, writable: writable) })
       }
       if entry.offset > offset || entry.offset + entry.length < offset + length { throw .generalError }
@@ -254,11 +254,11 @@ extension Domain {
   }
 
   @inline(never)
-  private func noteGrant(_ what: String, _ reference: GrantReference, _ frame: MachineFrameNumber, _ writable: Bool, by user: Domain? = nil) {
+  private func noteGrant(_ what: String, _ reference: GrantReference, _ frame: MachineFrameNumber, _ writable: Bool, by user: DomainID? = nil) {
     var fields: [TraceRecord.Field] = [
       .init("reference", .count(UInt64(reference))), .init("mfn", .number(frame.rawValue)), .init("access", .text(writable ? "write" : "read")),
     ]
-    if let user { fields.append(.init("by", .text("\(user.id)"))) }
+    if let user { fields.append(.init("by", .text("\(user)"))) }
     hypervisor.note(.grant, self, nil, what, fields)
   }
 }

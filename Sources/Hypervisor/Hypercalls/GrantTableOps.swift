@@ -66,7 +66,7 @@ extension VCPU {
       guard let handle = domain.grants.newHandle() else { throw .noSpace }
       let readOnly = flags & MapFlag.readOnly != 0
       let hasHost = flags & MapFlag.host != 0, hasDevice = flags & MapFlag.device != 0
-      let frame = try giver.acquire(reference, for: domain, writable: !readOnly)
+      let frame = try giver.acquire(reference, for: domain.id, writable: !readOnly)
       if hasHost {
         do throws(GrantStatus) {
           try enterGranted(frame, at: hostAddress, flags)
@@ -76,7 +76,7 @@ extension VCPU {
         }
       }
       // Host and device each hold the grant.
-      if hasHost, hasDevice { _ = try giver.acquire(reference, for: domain, writable: !readOnly) }
+      if hasHost, hasDevice { _ = try giver.acquire(reference, for: domain.id, writable: !readOnly) }
       domain.grants.mappings[handle] = GrantTable.Mapping(
         giver: giver, reference: reference, frame: frame, isReadOnly: readOnly, hasHost: hasHost, hasDevice: hasDevice)
       try storing { () throws(XenError) in
@@ -228,7 +228,7 @@ extension VCPU {
     if isGrant {
       let giver = try granting(side.who)
       let reference = UInt32(truncatingIfNeeded: side.reference)
-      let use = try giver.acquireForCopy(reference, for: domain, writable: writable, offset, length)
+      let use = try giver.acquireForCopy(reference, for: domain.id, writable: writable, offset, length)
       return Side(address: use.frame.address + UInt64(offset), release: use.release)
     }
     // A frame by its number must be the caller's own.

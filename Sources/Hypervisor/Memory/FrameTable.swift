@@ -157,7 +157,8 @@ final class FrameTable {
     p.pointee.ownerPlusOne = 0
     p.pointee.flags = 0
     p.pointee.releasedAt = flushClock
-    // The next owner finds zeros.
+    // The next owner finds zeros, and nothing decoded from what was there.
+    if memory.pageWord(frame.address) & PhysicalMemory.PageBits.code != 0 { memory.onCodeWrite?(frame.address, 4096) }
     contents(frame).initializeMemory(as: UInt8.self, repeating: 0, count: 4096)
     returned.append(frame.rawValue)
     freeFrames += 1

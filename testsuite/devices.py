@@ -1,0 +1,133 @@
+"""Tests of domains' disks and networks with Debian's drivers, and of what is said about bad ones."""
+
+import hashlib
+import json
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+from harness import PROGRAM, ROOT, cached, check, refused, test
+
+sys.path.insert(0, str(ROOT / "testsuite/guests"))
+import cpio  # noqa: E402
+
+
+class Folder:
+    """Configurations, scripts and disks of one test, and the run of `xenolith create` on them."""
+
+    def __enter__(self):
+        self._folder = tempfile.TemporaryDirectory()
+        self.path = pathlib.Path(self._folder.name)
+        return self
+
+    def __exit__(self, *_):
+        self._folder.cleanup()
+
+    def debian(self, name, script, **more):
+        """A configuration of a Debian domain that runs a shell script and switches itself off."""
+        extra = cpio.Archive()
+        # The kernel unpacks one archive after the other: this script takes the place of the workloads.
+        extra.file("workloads", ("dmesg -n 7\n" + script + "\n").encode())
+        initrd = self.path / f"{name}.cpio.gz"
+        extra.write(str(initrd))
+        initrd.write_bytes(cached("initrd-drivers-amd64.cpio.gz", "testsuite/guests/fetch --only drivers").read_bytes() + initrd.read_bytes())
+        settings = dict(name=name, type="pv", kernel=str(cached("vmlinuz-amd64")), ramdisk=str(initrd), memory=256,
+                        cmdline="console=hvc0 xenolith.run=workloads", **more)
+        return self.config(name, "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items()))
+
+    def config(self, name, text):
+        path = self.path / f"{name}.cfg"
+        path.write_text(text)
+        return path
+
+    def disk(self, name, size):
+        path = self.path / name
+        with open(path, "wb") as file:
+            file.truncate(size)
+        return path
+
+    def create(self, *configs, options=(), timeout=400):
+        """Standard output of domains that must all end by themselves, with nothing bad in their kernel's logs."""
+        result = subprocess.run([PROGRAM, "create", "-c", *options, *configs], stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout)
+        out, err = result.stdout.decode(errors="replace"), result.stderr.decode(errors="replace")
+        check(result.returncode == 0, f"exit code {result.returncode}: {err}\n{out[-2000:]}")
+        bad = re.compile(r"WARNING:|Oops|BUG:|Call Trace|rcu.*stall|I/O error.*xvd", re.IGNORECASE)
+        for line in out.splitlines():
+            check(not bad.search(line) or "xvdc" in line, f"the kernel log says: {line.strip()}")
+        return out
+
+
+def value(out, key):
+    found = re.search(rf"^(?:\w+: )?@@ {key} (.*?)\s*$", out, re.MULTILINE)
+    check(found, f"no {key} came: {out[-3000:]}")
+    return found[1]
+
+
+@test
+def paravirtual_disks():
+    with Folder() as folder:
+        a, b, c = folder.disk("a.img", 64 << 20), folder.disk("b.img", 32 << 20), folder.disk("c.img", 1 << 20)
+        c.write_bytes(bytes(range(256)) * 4096)
+        out = folder.create(folder.debian("disks", """
+            seq 1 700000 > /tmp/pattern
+            dd if=/tmp/pattern of=/dev/xvda bs=64k conv=fsync 2>/dev/null
+            echo 3 > /proc/sys/vm/drop_caches
+            echo "@@ SIZE $(blockdev --getsize64 /dev/xvda)"
+            echo "@@ PATTERN $(head -c $(stat -c %s /tmp/pattern) /dev/xvda | sha256sum | cut -c1-64)"
+            blkdiscard -o 0 -l 1048576 /dev/xvda
+            echo "@@ HOLE $(head -c 1048576 /dev/xvda | tr -d '\\0' | wc -c)"
+            mke2fs -q /dev/xvdb >/dev/null
+            mount -t ext4 /dev/xvdb /mnt
+            cp /tmp/pattern /mnt/one; mkdir /mnt/more; for n in $(seq 50); do echo $n > /mnt/more/$n; done
+            umount /mnt
+            echo 3 > /proc/sys/vm/drop_caches
+            mount -t ext4 -o ro /dev/xvdb /mnt
+            echo "@@ FILE $(sha256sum /mnt/one | cut -c1-64)"
+            echo "@@ FILES $(cat /mnt/more/* | wc -l)"
+            umount /mnt
+            dd if=/dev/zero of=/dev/xvdc bs=512 count=1 conv=fsync 2>/dev/null && echo "@@ READONLY written" || echo "@@ READONLY refused"
+            echo "@@ READ $(sha256sum /dev/xvdc | cut -c1-64)"
+            """, disk=[f"{a},raw,xvda,w", f"{b},raw,xvdb,w", f"format=raw, vdev=xvdc, access=ro, target={c}"]))
+        pattern = "".join(f"{n}\n" for n in range(1, 700001)).encode()
+        wanted = hashlib.sha256(pattern).hexdigest()
+        check(value(out, "SIZE") == str(64 << 20), "the disk has another size")
+        check(value(out, "PATTERN") == wanted, "the disk reads as something else")
+        check(a.read_bytes()[1 << 20:len(pattern)] == pattern[1 << 20:], "the file does not hold what was written")
+        check(value(out, "HOLE") == "0" and a.stat().st_blocks * 512 < len(pattern) + 65536, "nothing was given back")
+        check(value(out, "FILE") == wanted and value(out, "FILES") == "50", "the file system has lost something")
+        check(value(out, "READONLY") == "refused", "a read-only disk was written")
+        check(value(out, "READ") == hashlib.sha256(c.read_bytes()).hexdigest(), "the read-only disk reads as something else")
+
+
+@test
+def paravirtual_reboot_with_disk():
+    with Folder() as folder:
+        disk = folder.disk("a.img", 8 << 20)
+        out = folder.create(folder.debian("again", """
+            n=$(head -c 1 /dev/xvda | tr '\\0' 0)
+            echo "@@ ROUND $n"
+            echo $((n + 1)) | dd of=/dev/xvda conv=fsync 2>/dev/null
+            [ $n -lt 2 ] && reboot -f
+            """, disk=[f"{disk},raw,xvda,w"], on_reboot="restart"))
+        check(re.findall(r"@@ ROUND (\d)", out) == ["0", "1", "2"], f"other rounds: {out[-2000:]}")
+        check(disk.read_bytes()[:1] == b"3", "the last round did not write")
+
+
+@test
+def bad_disks_are_one_sentence():
+    with Folder() as folder:
+        kernel = folder.path / "kernel"
+        kernel.write_bytes(cached("vmlinuz-amd64").read_bytes())
+        odd, good = folder.disk("odd.img", 1000), folder.disk("good.img", 4096)
+        for expected, disk, says in [
+            (66, "/nowhere/disk.img,raw,xvda,w", "bad.cfg, line 4: disk /nowhere/disk.img is not there"),
+            (66, f"{folder.path},raw,xvda,w", "is a directory"),
+            (66, f"{odd},raw,xvda,w", "not a multiple of 512"),
+            (66, "/dev/null,raw,xvda,w", "neither a file nor a block device"),
+            (65, f"{good},qcow2,xvda,w", "line 4: disk gives xvda the format qcow2"),
+            (66, f"{good},raw,xvda,w\", \"{good},raw,xvdb,r", "being written"),
+        ]:
+            config = folder.config("bad", f'name = "x"\nkernel = "{kernel}"\n\ndisk = [ "{disk}" ]\n')
+            refused(expected, config, command="create", says=says)
