@@ -34,6 +34,12 @@ struct HostingOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Write every hypercall and every change of a frame's type, a line each.", valueName: "file"))
   var trace: String?
 
+  @Option(help: ArgumentHelp("Write every frame of the domains' networks, for tcpdump and Wireshark.", valueName: "file"))
+  var pcap: String?
+
+  @Option(help: ArgumentHelp("Where the domains' networks lead: user (the host's, by sockets of this program) or none (default: user).", valueName: "kind"))
+  var uplink: UplinkKind?
+
   @Option(help: ArgumentHelp("End after this much time.", valueName: "seconds"))
   var timeout: Double?
 
@@ -46,7 +52,7 @@ struct HostingOptions: ParsableArguments {
 
   /// The first of these options that only makes sense for a hypervisor that is not there yet.
   var firstGiven: String? {
-    cpu != nil ? "--cpu" : memory != nil ? "--memory" : trace != nil ? "--trace" : timeout != nil ? "--timeout" : nil
+    cpu != nil ? "--cpu" : memory != nil ? "--memory" : trace != nil ? "--trace" : pcap != nil ? "--pcap" : uplink != nil ? "--uplink" : timeout != nil ? "--timeout" : nil
   }
 
   func makeSession() throws(MachineError) -> HypervisorSession {
@@ -57,8 +63,15 @@ struct HostingOptions: ParsableArguments {
     guard bytes >= 64 << 20, bytes <= 1 << 40 else { throw .usage("--memory must be between 64M and 1T") }
     let session = HypervisorSession(DomainManager(memoryBytes: bytes, model: model), quiet: quiet)
     if let trace { try session.trace(to: trace) }
+    if let pcap { try session.capture(to: pcap) }
+    session.manager.networks.hasUplink = uplink != UplinkKind.none
     return session
   }
+}
+
+/// Where networks of domains lead.
+enum UplinkKind: String, ExpressibleByArgument, CaseIterable {
+  case user, none
 }
 
 /// A command's talk with a running hypervisor, with failures as the user reads them.
