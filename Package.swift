@@ -52,7 +52,8 @@ let package = Package(
     // The sockets by which commands and tools reach it.
     .target(name: "Control"),
     .systemLibrary(name: "CFallocate"),
-    .target(name: "Backends", dependencies: ["CFallocate", "Hypervisor", "XenABI", "Xenstore"]),
+    .systemLibrary(name: "CSlirp", pkgConfig: "slirp", providers: [.apt(["libslirp-dev"])]),
+    .target(name: "Backends", dependencies: ["CFallocate", "CSlirp", "Hypervisor", "XenABI", "Xenstore"]),
     .target(name: "Toolstack", dependencies: ["Backends", "Control", "Hypervisor", "KernelImages", "Processor", "XenABI", "Xenstore"]),
 
     // Tests of processors, this one's first. HostOracle runs code on the host's processor, in a process of its own.
@@ -66,7 +67,7 @@ let package = Package(
     .target(
       name: "Commands",
       dependencies: [
-        "Conformance", "Control", "Devices", "Display", "Hypervisor", "KernelImages", "Machine", "Processor", "Toolstack", "X86Decoder",
+        "Backends", "Conformance", "Control", "Devices", "Display", "Hypervisor", "KernelImages", "Machine", "Processor", "Toolstack", "X86Decoder",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .executableTarget(name: "xenolith", dependencies: ["Commands"]),

@@ -1,12 +1,16 @@
 """Tests of domains' disks and networks with Debian's drivers, and of what is said about bad ones."""
 
+import functools
 import hashlib
+import http.server
 import json
 import pathlib
 import re
+import struct
 import subprocess
 import sys
 import tempfile
+import threading
 
 from harness import PROGRAM, ROOT, cached, check, refused, test
 
@@ -113,6 +117,106 @@ def paravirtual_reboot_with_disk():
             """, disk=[f"{disk},raw,xvda,w"], on_reboot="restart"))
         check(re.findall(r"@@ ROUND (\d)", out) == ["0", "1", "2"], f"other rounds: {out[-2000:]}")
         check(disk.read_bytes()[:1] == b"3", "the last round did not write")
+
+
+def frames(path):
+    """The frames of a pcap file, each with its time in seconds."""
+    data = path.read_bytes()
+    magic, major, minor, _, _, snap, link = struct.unpack_from("<IHHiIII", data)
+    check((magic, major, minor, link) == (0xA1B2C3D4, 2, 4, 1) and snap >= 65535, "the capture has no head of a pcap file for Ethernet")
+    at, result = 24, []
+    while at < len(data):
+        seconds, microseconds, length, whole = struct.unpack_from("<IIII", data, at)
+        check(length == whole and microseconds < 1000000 and at + 16 + length <= len(data), f"a bad record at {at}")
+        result.append((seconds + microseconds / 1e6, data[at + 16:at + 16 + length]))
+        at += 16 + length
+    return result
+
+
+def checksum(data):
+    data = data + b"\0" * (len(data) % 2)
+    total = sum(struct.unpack(f">{len(data) // 2}H", data))
+    while total > 0xFFFF:
+        total = (total >> 16) + (total & 0xFFFF)
+    return total
+
+
+def check_checksums(packets):
+    """Every TCP packet over IPv4 has the right checksums."""
+    count = 0
+    for _, frame in packets:
+        if frame[12:14] == b"\x08\0" and frame[23] == 6:
+            end = 14 + struct.unpack_from(">H", frame, 16)[0]
+            check(checksum(frame[14:34]) == 0xFFFF, "a wrong IP checksum")
+            check(checksum(frame[26:34] + struct.pack(">HH", 6, end - 34) + frame[34:end]) == 0xFFFF, "a wrong TCP checksum")
+            count += 1
+    check(count > 20, f"only {count} TCP packets")
+
+
+@test
+def paravirtual_domains_talk():
+    data = "".join(f"{n}\n" for n in range(1, 700001)).encode()
+    with Folder() as folder:
+        capture = folder.path / "net.pcap"
+        out = folder.create(folder.debian("server", """
+            ip link set eth0 up; ip addr add 192.168.7.1/24 dev eth0
+            nc -l -p 5000 > /tmp/got
+            echo "@@ GOT $(sha256sum /tmp/got | cut -c1-64)"
+            """, vif=["mac=00:16:3e:00:00:01"]), folder.debian("client", """
+            ip link set eth0 up; ip addr add 192.168.7.2/24 dev eth0
+            for n in $(seq 20); do ping -c 1 -W 1 192.168.7.1 >/dev/null && break; done
+            echo "@@ PING $(ping -c 5 192.168.7.1 | grep received)"
+            seq 1 700000 > /tmp/data
+            for n in $(seq 20); do nc 192.168.7.1 5000 < /tmp/data && break; sleep 1; done
+            """, vif=[""]), options=["--uplink", "none", "--pcap", capture])
+        check("5 packets received" in value(out, "PING"), "pings were lost")
+        check(value(out, "GOT") == hashlib.sha256(data).hexdigest(), "the data arrived as something else")
+        packets = frames(capture)
+        times = [time for time, _ in packets]
+        check(times == sorted(times), "times go backwards")
+        check(any(frame[12:14] == b"\x08\0" and frame[23] == 1 for _, frame in packets), "no ping was recorded")
+        check_checksums(packets)
+        check(max(len(frame) for _, frame in packets) > 20000, "no large segment was passed on as it was")
+
+
+class QuietFiles(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@test
+def paravirtual_domain_reaches_the_host():
+    with Folder() as folder:
+        (folder.path / "www").mkdir()
+        data = bytes(hashlib.sha256(str(n).encode()).digest()[0] for n in range(100000)) * 20
+        (folder.path / "www/file").write_bytes(data)
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(QuietFiles, directory=folder.path / "www"))
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        capture = folder.path / "net.pcap"
+        try:
+            out = folder.create(folder.debian("visitor", f"""
+                udhcpc -n -q -i eth0 >/dev/null
+                echo "@@ ADDRESS $(ip addr show eth0 | sed -n 's/.*inet \\([0-9./]*\\).*/\\1/p')"
+                echo "@@ SERVER $(cat /etc/resolv.conf)"
+                ping -c 1 10.0.2.2 >/dev/null && echo "@@ PING answered"
+                wget -q -O /tmp/file http://10.0.2.2:{server.server_port}/file
+                echo "@@ FILE $(sha256sum /tmp/file | cut -c1-64)"
+                # The front end goes and comes back.
+                echo vif-0 > /sys/bus/xen/drivers/vif/unbind
+                echo vif-0 > /sys/bus/xen/drivers/vif/bind
+                for n in $(seq 50); do grep -q eth0 /proc/net/dev && break; sleep 0.1; done
+                udhcpc -n -q -i eth0 >/dev/null && echo "@@ AGAIN $(wget -q -O - http://10.0.2.2:{server.server_port}/file | sha256sum | cut -c1-64)"
+                """, vif=["mac=00:16:3e:00:00:01,bridge=xenbr0"]), options=["--pcap", capture])
+        finally:
+            server.shutdown()
+        check(value(out, "ADDRESS") == "10.0.2.15/24", "another address came")
+        check(value(out, "SERVER") == "nameserver 10.0.2.3", "another name server came")
+        check(value(out, "PING") == "answered", "the gateway does not answer")
+        check(value(out, "FILE") == hashlib.sha256(data).hexdigest(), "the file arrived as something else")
+        check(value(out, "AGAIN") == value(out, "FILE"), "the interface did not come back")
+        packets = frames(capture)
+        check(any(frame[34:38] == b"\0C\0D" for _, frame in packets), "no DHCP answer was recorded")
+        check_checksums(packets)
 
 
 @test

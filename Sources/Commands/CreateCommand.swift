@@ -21,8 +21,8 @@ struct CreateCommand: ParsableCommand {
       terminal (Ctrl-A x ends everything, Ctrl-A p asks the domain to switch itself off); with several domains their lines are shown with
       their names. With --socket other commands reach it there.
 
-      Paravirtual domains (type = "pv") of 64 and 32 bits and PVH domains (type = "pvh") with console, xenstore, a RAM disk and
-      disks are there. Networks and fully virtualised domains (type = "hvm") are not yet.
+      Paravirtual domains (type = "pv") of 64 and 32 bits and PVH domains (type = "pvh") with console, xenstore, a RAM disk,
+      disks and networks are there. Fully virtualised domains (type = "hvm") are not yet.
 
       Exit codes: 0 every domain ended by itself, 64 wrong option, 65 bad configuration or kernel, 66 missing file,
       101 a domain crashed, 103 --timeout, 130 interrupted.
@@ -30,6 +30,7 @@ struct CreateCommand: ParsableCommand {
       Examples:
         xenolith create -c guest.cfg
         xenolith create --timeout 60 one.cfg two.cfg
+        xenolith create -c --pcap net.pcap guest.cfg
       """)
 
   @Flag(name: [.customShort("c"), .long], help: "Attach the console.")

@@ -40,6 +40,12 @@ struct HostingOptions: ParsableArguments {
       valueName: "file[,kind…]"))
   var trace: String?
 
+  @Option(help: ArgumentHelp("Write every frame of the domains' networks, for tcpdump and Wireshark.", valueName: "file"))
+  var pcap: String?
+
+  @Option(help: ArgumentHelp("Where the domains' networks lead: user (the host's, by sockets of this program) or none (default: user).", valueName: "kind"))
+  var uplink: UplinkKind?
+
   @Option(help: ArgumentHelp("End after this much time.", valueName: "seconds"))
   var timeout: Double?
 
@@ -53,7 +59,7 @@ struct HostingOptions: ParsableArguments {
 
   /// The first of these options that only makes sense for a hypervisor that is not there yet.
   var firstGiven: String? {
-    cpu != nil ? "--cpu" : cpus != nil ? "--cpus" : memory != nil ? "--memory" : trace != nil ? "--trace" : timeout != nil ? "--timeout" : nil
+    cpu != nil ? "--cpu" : cpus != nil ? "--cpus" : memory != nil ? "--memory" : trace != nil ? "--trace" : pcap != nil ? "--pcap" : uplink != nil ? "--uplink" : timeout != nil ? "--timeout" : nil
   }
 
   func makeSession() throws(MachineError) -> HypervisorSession {
@@ -65,8 +71,15 @@ struct HostingOptions: ParsableArguments {
     let session = HypervisorSession(DomainManager(memoryBytes: bytes, model: model), quiet: quiet)
     session.manager.hypervisor.physicalProcessors = cpus ?? 1
     if let trace { try session.trace(to: trace) }
+    if let pcap { try session.capture(to: pcap) }
+    session.manager.networks.hasUplink = uplink != UplinkKind.none
     return session
   }
+}
+
+/// Where networks of domains lead.
+enum UplinkKind: String, ExpressibleByArgument, CaseIterable {
+  case user, none
 }
 
 /// A command's talk with a running hypervisor, with failures as the user reads them.

@@ -16,6 +16,7 @@ final class HypervisorSession {
   private let loop = PollLoop()
   private var sockets: [StreamServer] = []
   private var tracer: HypervisorTraceFile?
+  private var capture: PacketCaptureFile?
   /// The terminal as a console, if it is one.
   private var terminal: TerminalConsole?
   private var crashed = false
@@ -24,6 +25,7 @@ final class HypervisorSession {
     self.manager = manager
     self.quiet = quiet
     manager.hypervisor.wallClockAtStart = UInt64(time(nil))
+    loop.add(manager.networks)
     manager.onEnd = { [weak self] in self?.domainEnded($0) }
     if !quiet {
       manager.hypervisor.console.onLine = { HostFile.standardError("(XEN) \($0.text)\r\n") }
@@ -35,6 +37,11 @@ final class HypervisorSession {
   func trace(to text: String) throws(MachineError) {
     tracer = try HypervisorTraceFile(text)
     manager.hypervisor.trace = tracer
+  }
+
+  /// Keeps every frame of the domains' networks in a file from now on.
+  func capture(to path: String) throws(MachineError) {
+    capture = PacketCaptureFile(manager, try SerialEndpoint(.file(path)))
   }
 
   // MARK: The world outside
@@ -119,12 +126,13 @@ final class HypervisorSession {
   }
 
   /// Somebody can tell the guests something.
-  private var takesInput: Bool { terminal?.takesInput == true || !sockets.isEmpty }
+  private var takesInput: Bool { terminal?.takesInput == true || !sockets.isEmpty || manager.networks.waitsForHost }
 
   private func flush() {
     terminal?.flush()
     for socket in sockets { socket.flush() }
     tracer?.flush()
+    capture?.flush()
   }
 }
 

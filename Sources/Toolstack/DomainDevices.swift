@@ -8,13 +8,16 @@ import Xenstore
 ///
 /// Files are opened once and stay open, and locked, while the domain is started again.
 ///
-/// Not modelled: disks in other formats than raw, other back-end domains than the hypervisor itself, scripts.
+/// Not modelled: disks in other formats than raw, other back-end domains than the hypervisor itself, scripts, limits on an
+/// interface's rate.
 public final class DomainDevices {
   private struct Disk {
     var configuration: DiskConfiguration
     var image: any BlockImage
   }
   private var disks: [Disk] = []
+  private var interfaces: [NetworkConfiguration] = []
+  private var name = ""
   private var running: [XenbusBackend] = []
 
   /// None.
@@ -43,11 +46,25 @@ public final class DomainDevices {
         throw refuse("\(disk.target) \(error)", isMissingFile: true)
       }
     }
+    for (n, interface) in configuration.networks.enumerated() {
+      guard interface.backendDomain == nil || interface.backendDomain == "0" || interface.backendDomain == "Domain-0" else {
+        throw BuildError(
+          configuration.error("vif", element: n, "wants an interface from the domain \(interface.backendDomain!), and only 0 serves them").description)
+      }
+    }
+    interfaces = configuration.networks
+    name = configuration.name
   }
 
   /// Gives a domain that was built its devices.
-  func attach(to domain: Domain, _ store: XenstoreServer) {
+  func attach(to domain: Domain, _ store: XenstoreServer, _ networks: VirtualNetworks) {
     for disk in disks { running.append(start(disk, domain, store)) }
+    var numbers = Set(interfaces.compactMap(\.deviceID))
+    for interface in interfaces {
+      let number = interface.deviceID ?? (0...).first { !numbers.contains($0) }!
+      numbers.insert(number)
+      running.append(start(interface, number, domain, store, networks))
+    }
   }
 
   /// Takes the devices from a domain that has ended.
@@ -73,6 +90,20 @@ public final class DomainDevices {
         ("removable", c.isCDROM ? "1" : "0"), ("bootable", "1"), ("discard-enable", c.discard ?? true ? "1" : "0"),
       ],
       frontend: [("virtual-device", "\(c.device.number)"), ("device-type", type)])
+    return backend
+  }
+
+  private func start(
+    _ c: NetworkConfiguration, _ number: Int, _ domain: Domain, _ store: XenstoreServer, _ networks: VirtualNetworks
+  ) -> XenbusBackend {
+    let bridge = networks.bridge(c.bridge)
+    let driver = NetworkBackend(domain: domain, bridge: bridge)
+    let backend = XenbusBackend(kind: "vif", number: UInt32(number), domain: domain, store: store, driver: driver)
+    driver.onFailure = { [weak backend] in backend?.fail($0) }
+    let mac = c.mac ?? MACAddress(domain: name, interface: number)
+    let common = [("handle", "\(number)"), ("mac", "\(mac)")] + (c.mtu.map { [("mtu", "\($0)")] } ?? [])
+    backend.start(
+      backend: common + [("bridge", bridge.name), ("type", "vif")] + (c.addresses.map { [("ip", $0)] } ?? []), frontend: common)
     return backend
   }
 }

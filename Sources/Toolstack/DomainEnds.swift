@@ -101,7 +101,7 @@ extension DomainManager {
       let (built, link) = try build(managed.configuration, managed.images)
       managed.domain = built.domain
       managed.storeLink = link
-      managed.devices.attach(to: built.domain, store)
+      managed.devices.attach(to: built.domain, store, networks)
       managed.console.connect(built.console)
       managed.startedAt = hypervisor.now
       if managed.isPaused { managed.isPaused = false }

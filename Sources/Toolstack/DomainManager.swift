@@ -8,6 +8,7 @@ import Xenstore
 public final class DomainManager {
   public let hypervisor: Hypervisor
   public let store = XenstoreServer()
+  public let networks: VirtualNetworks
   public internal(set) var domains: [ManagedDomain] = []
   /// Told of ends and new beginnings, one sentence each.
   public var onEvent: ((String) -> Void)?
@@ -16,6 +17,7 @@ public final class DomainManager {
 
   public init(memoryBytes: UInt64, model: CPUModel) {
     hypervisor = Hypervisor(memoryBytes: memoryBytes, model: model)
+    networks = VirtualNetworks(hypervisor)
     // Permissions for a domain that is not there must not hold for one that comes later.
     store.host.domainExists = { [unowned hypervisor] id in id == 0 || hypervisor.domains[DomainID(id)] != nil }
   }
@@ -47,7 +49,7 @@ public final class DomainManager {
     let managed = ManagedDomain(name: configuration.name, configuration: configuration, images: images, built: built, storeLink: link)
     managed.startedAt = hypervisor.now
     managed.devices = devices
-    devices.attach(to: built.domain, store)
+    devices.attach(to: built.domain, store, networks)
     domains.append(managed)
     if paused { managed.isPaused = true } else { hypervisor.unpause(built.domain) }
     return managed
@@ -168,6 +170,7 @@ public final class DomainManager {
   /// Lets xenstore tell domains what they watch, and forget what they do not fetch. To be called now and then.
   public func service() {
     store.advance(to: hypervisor.now / 1_000_000)
+    networks.service()
     for managed in domains where managed.isAlive {
       managed.devices.service()
       managed.storeLink.deliver(to: managed.domain)

@@ -358,7 +358,7 @@ final class ShadowPaging {
 
   func trace(_ event: ShadowEvent, _ kind: Kind, _ key: UInt64) {
     hypervisor.note(
-      .shadow, domain, nil, event.rawValue, [.init("kind", .text("\(kind)")), .init("gfn", .number(key & 0xF_FFFF_FFFF_FFFF))])
+      .shadow, domain, nil, event.rawValue, [.init("table", .text("\(kind)")), .init("gfn", .number(key & 0xF_FFFF_FFFF_FFFF))])
   }
 }
 
