@@ -22,7 +22,7 @@ final class TestFrontend {
     let kernel = ParavirtualKernel(
       segments: [.init(address: 0x1000, bytes: [0xEB, 0xFE][...], size: 4096)], entry: 0x1000, virtualBase: 0, isCompat: false,
       hypercallPage: nil, initialP2M: nil, modulesByPFN: false)
-    domain = try hypervisor.build(DomainRequest(name: "front", memoryBytes: 4 << 20), kernel: kernel, store: nobody).domain
+    domain = try hypervisor.build(DomainRequest(name: "front", memoryBytes: 4 << 20), kernel: .paravirtual(kernel), store: nobody).domain
     domain.maximumFrames += 4096
     try domain.growGrantTable(to: 16)
     store.introduce(domain.id.rawValue)
