@@ -29,7 +29,7 @@ struct Scheduler {
   /// Until when each physical processor was busy.
   var processors: [UInt64] = [0]
   /// Longest turn, in ns.
-  var slice: UInt64 { processors.count == 1 ? 5_000_000 : 500_000 }
+  var slice: UInt64 { processors.count == 1 ? 1_000_000 : 500_000 }
   /// Of caps, in ns.
   static let period: UInt64 = 30_000_000
   /// Set when the running processor gives up its turn.
@@ -87,7 +87,7 @@ extension Hypervisor {
       }
       scheduler.skip = nil
       scheduler.floor = max(scheduler.floor, turn.vcpu.schedule.virtualTime)
-      let end = min(start &+ scheduler.slice, nextTimer ?? .max, limit)
+      let end = min(start &+ min(scheduler.slice, allowance(turn.vcpu.domain)), nextTimer ?? .max, limit)
       if end > start { run(turn.vcpu, on: turn.processor, from: start, for: end - start) }
       return .ran
     }
@@ -121,8 +121,13 @@ extension Hypervisor {
     return best
   }
 
-  private func isCapped(_ d: Domain) -> Bool {
-    d.cap != 0 && d.vcpus.reduce(0) { $0 + $1.schedule.consumedThisPeriod } >= UInt64(d.cap) * Scheduler.period / 100
+  private func isCapped(_ d: Domain) -> Bool { allowance(d) == 0 }
+
+  /// What a domain may still have of this period.
+  private func allowance(_ d: Domain) -> UInt64 {
+    if d.cap == 0 { return .max }
+    let used = d.vcpus.reduce(0) { $0 + $1.schedule.consumedThisPeriod }, most = UInt64(d.cap) * Scheduler.period / 100
+    return most > used ? most - used : 0
   }
 
   private var isAnyoneCapped: Bool {

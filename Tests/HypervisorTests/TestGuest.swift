@@ -66,6 +66,6 @@ enum Code {
   /// SCHEDOP_shutdown with the reason at an address.
   static func shutdown(_ reasonAt: UInt64) -> [UInt8] { hypercall(.schedOp, 2, UInt32(reasonAt)) }
 
-  /// jmp $
-  static let spin: [UInt8] = [0xEB, 0xFE]
+  /// Does nothing, forever: 60 × nop; jmp back
+  static let spin = [UInt8](repeating: 0x90, count: 60) + [0xEB, 0xC2]
 }
