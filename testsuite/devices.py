@@ -29,7 +29,7 @@ class Folder:
     def __exit__(self, *_):
         self._folder.cleanup()
 
-    def debian(self, name, script, **more):
+    def debian(self, name, script, type="pv", **more):
         """A configuration of a Debian domain that runs a shell script and switches itself off."""
         extra = cpio.Archive()
         # The kernel unpacks one archive after the other: this script takes the place of the workloads.
@@ -37,7 +37,7 @@ class Folder:
         initrd = self.path / f"{name}.cpio.gz"
         extra.write(str(initrd))
         initrd.write_bytes(cached("initrd-drivers-amd64.cpio.gz", "testsuite/guests/fetch --only drivers").read_bytes() + initrd.read_bytes())
-        settings = dict(name=name, type="pv", kernel=str(cached("vmlinuz-amd64")), ramdisk=str(initrd), memory=256,
+        settings = dict(name=name, type=type, kernel=str(cached("vmlinuz-amd64")), ramdisk=str(initrd), memory=256,
                         cmdline="console=hvc0 xenolith.run=workloads", **more)
         return self.config(name, "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items()))
 
@@ -69,8 +69,7 @@ def value(out, key):
     return found[1]
 
 
-@test
-def paravirtual_disks():
+def disks(type):
     with Folder() as folder:
         a, b, c = folder.disk("a.img", 64 << 20), folder.disk("b.img", 32 << 20), folder.disk("c.img", 1 << 20)
         c.write_bytes(bytes(range(256)) * 4096)
@@ -93,7 +92,7 @@ def paravirtual_disks():
             umount /mnt
             dd if=/dev/zero of=/dev/xvdc bs=512 count=1 conv=fsync 2>/dev/null && echo "@@ READONLY written" || echo "@@ READONLY refused"
             echo "@@ READ $(sha256sum /dev/xvdc | cut -c1-64)"
-            """, disk=[f"{a},raw,xvda,w", f"{b},raw,xvdb,w", f"format=raw, vdev=xvdc, access=ro, target={c}"]))
+            """, type, disk=[f"{a},raw,xvda,w", f"{b},raw,xvdb,w", f"format=raw, vdev=xvdc, access=ro, target={c}"]))
         pattern = "".join(f"{n}\n" for n in range(1, 700001)).encode()
         wanted = hashlib.sha256(pattern).hexdigest()
         check(value(out, "SIZE") == str(64 << 20), "the disk has another size")
@@ -105,8 +104,7 @@ def paravirtual_disks():
         check(value(out, "READ") == hashlib.sha256(c.read_bytes()).hexdigest(), "the read-only disk reads as something else")
 
 
-@test
-def paravirtual_reboot_with_disk():
+def reboot_with_disk(type):
     with Folder() as folder:
         disk = folder.disk("a.img", 8 << 20)
         out = folder.create(folder.debian("again", """
@@ -114,7 +112,7 @@ def paravirtual_reboot_with_disk():
             echo "@@ ROUND $n"
             echo $((n + 1)) | dd of=/dev/xvda conv=fsync 2>/dev/null
             [ $n -lt 2 ] && reboot -f
-            """, disk=[f"{disk},raw,xvda,w"], on_reboot="restart"))
+            """, type, disk=[f"{disk},raw,xvda,w"], on_reboot="restart"))
         check(re.findall(r"@@ ROUND (\d)", out) == ["0", "1", "2"], f"other rounds: {out[-2000:]}")
         check(disk.read_bytes()[:1] == b"3", "the last round did not write")
 
@@ -154,7 +152,7 @@ def check_checksums(packets):
 
 
 @test
-def paravirtual_domains_talk():
+def paravirtual_and_pvh_domain_talk():
     data = "".join(f"{n}\n" for n in range(1, 700001)).encode()
     with Folder() as folder:
         capture = folder.path / "net.pcap"
@@ -168,7 +166,7 @@ def paravirtual_domains_talk():
             echo "@@ PING $(ping -c 5 192.168.7.1 | grep received)"
             seq 1 700000 > /tmp/data
             for n in $(seq 20); do nc 192.168.7.1 5000 < /tmp/data && break; sleep 1; done
-            """, vif=[""]), options=["--uplink", "none", "--pcap", capture])
+            """, "pvh", vif=[""]), options=["--uplink", "none", "--pcap", capture])
         check("5 packets received" in value(out, "PING"), "pings were lost")
         check(value(out, "GOT") == hashlib.sha256(data).hexdigest(), "the data arrived as something else")
         packets = frames(capture)
@@ -184,8 +182,7 @@ class QuietFiles(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-@test
-def paravirtual_domain_reaches_the_host():
+def domain_reaches_the_host(type):
     with Folder() as folder:
         (folder.path / "www").mkdir()
         data = bytes(hashlib.sha256(str(n).encode()).digest()[0] for n in range(100000)) * 20
@@ -206,7 +203,7 @@ def paravirtual_domain_reaches_the_host():
                 echo vif-0 > /sys/bus/xen/drivers/vif/bind
                 for n in $(seq 50); do grep -q eth0 /proc/net/dev && break; sleep 0.1; done
                 udhcpc -n -q -i eth0 >/dev/null && echo "@@ AGAIN $(wget -q -O - http://10.0.2.2:{server.server_port}/file | sha256sum | cut -c1-64)"
-                """, vif=["mac=00:16:3e:00:00:01,bridge=xenbr0"]), options=["--pcap", capture])
+                """, type, vif=["mac=00:16:3e:00:00:01,bridge=xenbr0"]), options=["--pcap", capture])
         finally:
             server.shutdown()
         check(value(out, "ADDRESS") == "10.0.2.15/24", "another address came")
@@ -217,6 +214,36 @@ def paravirtual_domain_reaches_the_host():
         packets = frames(capture)
         check(any(frame[34:38] == b"\0C\0D" for _, frame in packets), "no DHCP answer was recorded")
         check_checksums(packets)
+
+
+@test
+def paravirtual_disks():
+    disks("pv")
+
+
+@test
+def pvh_disks():
+    disks("pvh")
+
+
+@test
+def paravirtual_reboot_with_disk():
+    reboot_with_disk("pv")
+
+
+@test
+def pvh_reboot_with_disk():
+    reboot_with_disk("pvh")
+
+
+@test
+def paravirtual_domain_reaches_the_host():
+    domain_reaches_the_host("pv")
+
+
+@test
+def pvh_domain_reaches_the_host():
+    domain_reaches_the_host("pvh")
 
 
 @test
