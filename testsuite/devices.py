@@ -57,7 +57,7 @@ class Folder:
         result = subprocess.run([PROGRAM, "create", "-c", *options, *configs], stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout)
         out, err = result.stdout.decode(errors="replace"), result.stderr.decode(errors="replace")
         check(result.returncode == 0, f"exit code {result.returncode}: {err}\n{out[-2000:]}")
-        bad = re.compile(r"WARNING:|Oops|BUG:|Call Trace|rcu.*stall|I/O error.*xvd", re.IGNORECASE)
+        bad = re.compile(r"WARNING:|Oops:|BUG:|Call Trace|rcu.*stall|I/O error.*xvd", re.IGNORECASE)
         for line in out.splitlines():
             check(not bad.search(line) or "xvdc" in line, f"the kernel log says: {line.strip()}")
         return out

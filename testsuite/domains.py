@@ -36,7 +36,7 @@ def debian(name, mode=None, type="pv", **more):
 
 
 def check_domain_log(log):
-    bad = re.compile(r"WARNING:|Oops|BUG:|Call Trace|rcu.*stall|insecure W\+X", re.IGNORECASE)
+    bad = re.compile(r"WARNING:|Oops:|BUG:|Call Trace|rcu.*stall|insecure W\+X", re.IGNORECASE)
     for line in log.splitlines():
         check(not bad.search(line), f"the kernel log says: {line.strip()}")
 

@@ -57,14 +57,14 @@ extension Hypervisor {
   /// - Parameter store: answers on the domain's xenstore port.
   public func build(_ request: DomainRequest, kernel: DomainKernel, ramdisk: [UInt8] = [], store: any EventService) throws(BuildError) -> BuiltDomain {
     let count = request.memoryBytes >> 12
+    guard 1...SharedInfoLayout.legacyVCPUs ~= request.vcpus else {
+      throw BuildError("domain \(request.name) cannot have \(request.vcpus) virtual processors: 1 to \(SharedInfoLayout.legacyVCPUs) are possible")
+    }
     var isCompat = false
     var hvm: HVMPlatform?
     switch kernel {
     case .paravirtual(let k): isCompat = k.isCompat
-    case .pvh: hvm = HVMPlatform(frames: PVHBuilder.space(frames: count))
-    }
-    guard 1...SharedInfoLayout.legacyVCPUs ~= request.vcpus else {
-      throw BuildError("domain \(request.name) cannot have \(request.vcpus) virtual processors: 1 to \(SharedInfoLayout.legacyVCPUs) are possible")
+    case .pvh: hvm = HVMPlatform(frames: PVHBuilder.space(frames: count), vcpus: request.vcpus, model: model)
     }
     let domain: Domain
     do throws(XenError) {

@@ -97,7 +97,7 @@ public final class VCPU {
     infoOffset = index * SharedInfoLayout.vcpuInfoBytes
     let h = domain.hypervisor
     hvm = domain.hvm.map { HVMProcessor(domain: domain, platform: $0, index: index) }
-    let made = VirtualCPU(index: index, memory: h.memory, model: h.model, codeCache: h.codeCache, bus: hvm ?? h.nothing)
+    let made = VirtualCPU(index: index, memory: h.memory, model: domain.hvm?.model ?? h.model, codeCache: h.codeCache, bus: hvm ?? h.nothing)
     processor = made
     cpu = made.cpu
     if let hvm, let platform = domain.hvm {

@@ -16,6 +16,8 @@ public struct MemoryRegion: Sendable, Equatable {
 /// Not modelled, as in every PVH domain: interrupt controllers beside the local APICs, timers, ports, PCI.
 final class HVMPlatform {
   let memory: GuestPhysicalSpace
+  /// Its processors: in one package, under a hypervisor, without what is not modelled for guests (5-level paging is not shadowed).
+  let model: CPUModel
   let clock = VirtualClock()
   let apicBus = APICBus()
   var memoryMap: [MemoryRegion] = []
@@ -28,7 +30,10 @@ final class HVMPlatform {
   /// A line for the hypervisor's console that is not complete.
   var debugLine: [UInt8] = []
 
-  init(frames: UInt64) { memory = GuestPhysicalSpace(count: frames) }
+  init(frames: UInt64, vcpus: Int, model: CPUModel) {
+    memory = GuestPhysicalSpace(count: frames)
+    self.model = model.with(adding: [.hypervisor], removing: [.monitor, .vmx, .svm, .la57], processorCount: UInt32(vcpus))
+  }
 }
 
 extension Domain {

@@ -34,28 +34,9 @@ enum GuestCPUID {
     return r
   }
 
-  /// A guest with page tables of its own has the processor to itself, but for what is not modelled for it.
+  /// A guest with page tables of its own has the processor to itself (`HVMPlatform.model`).
   static func hvmLeaf(_ leaf: UInt32, _ subleaf: UInt32, _ vcpu: VCPU) -> CPUIDResult {
-    if leaf & 0xFFFF_FF00 == xenLeaf { return xen(leaf & 0xFF, subleaf, vcpu) }
-    var r = vcpu.cpu.cpuid(leaf: leaf, subleaf: subleaf)
-    let processors = UInt32(vcpu.domain.vcpus.count)
-    switch leaf {
-    case 1:
-      // MONITOR and VMX are not for it. There is a hypervisor.
-      r.ecx &= ~(1 << 3 | 1 << 5)
-      r.ecx |= 1 << 31
-      r.ebx = (r.ebx & 0xFF00_FFFF) | min(processors, 255) << 16
-      if processors > 1 { r.edx |= 1 << 28 }
-    case 7 where subleaf == 0:
-      // LA57: shadow tables have four levels.
-      r.ecx &= ~(1 << 16)
-    case 0xB where subleaf == 1:
-      r.ebx = processors
-    case 0x8000_0001:
-      r.ecx &= ~(1 << 2)
-    default: break
-    }
-    return r
+    leaf & 0xFFFF_FF00 == xenLeaf ? xen(leaf & 0xFF, subleaf, vcpu) : vcpu.cpu.cpuid(leaf: leaf, subleaf: subleaf)
   }
 
   private static func xen(_ index: UInt32, _ subleaf: UInt32, _ vcpu: VCPU) -> CPUIDResult {
