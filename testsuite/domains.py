@@ -152,7 +152,7 @@ def paravirtual_debian_workloads():
 @test
 def pvh_debian_workloads_by_shadow_page_tables():
     out, err = debian_workloads(type="pvh", vcpus=2)
-    check("Booting paravirtualized kernel on Xen PVH" in out, "the kernel does not know that it runs on Xen")
+    check("Booting kernel on Xen PVH" in out, "the kernel does not know that it runs on Xen")
     check("Brought up 1 node, 2 CPUs" in out, "not all processors started")
     counts = re.search(r"shadow page tables: (\d+) fills, (\d+) pages made, (\d+) of larger pages, (\d+) stores to tables seen, "
                        r"(\d+) entries dropped, (\d+) tables out of sync", err)
