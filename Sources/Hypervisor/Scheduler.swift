@@ -190,7 +190,7 @@ extension Hypervisor {
   private var nextTimer: UInt64? {
     var next = UInt64.max
     for d in orderedDomains where d.isRunnable {
-      next = min(next, d.hvm?.clock.nextDeadline ?? .max)
+      if let due = d.hvm?.clock.nextDeadline, due != .max { next = min(next, d.hostTime(ofGuest: due)) }
       for v in d.vcpus where v.state != .offline {
         next = min(next, v.singleShot ?? .max, v.nextPeriod, v.pollUntil ?? .max)
       }
@@ -201,7 +201,7 @@ extension Hypervisor {
   private func fireTimers() {
     for d in orderedDomains where d.isRunnable {
       if let local = d.hvm?.clock {
-        local.now = max(local.now, clock)
+        local.now = max(local.now, clock &+ d.timeOffset)
         local.fireDue()
       }
       for v in d.vcpus where v.state != .offline {

@@ -118,7 +118,8 @@ extension DomainManager {
     let devices = try DomainDevices(configuration)
     let link = StoreLink(store)
     var reader = file.domain
-    let built = try hypervisor.restore(&reader, name: name, weight: configuration.weight, cap: configuration.cap, store: link)
+    let built = try hypervisor.restore(&reader, name: name, weight: configuration.weight, cap: configuration.cap, paging: configuration.nestedTranslation ? .nested : .shadow,
+      shadowBytes: configuration.shadowMemory.map { UInt64($0) << 20 }, store: link)
     guard reader.isAtEnd else {
       hypervisor.destroy(built.domain)
       throw BuildError("the saved domain \(name) is followed by something unknown")

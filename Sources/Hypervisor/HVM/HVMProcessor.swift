@@ -47,11 +47,12 @@ final class HVMProcessor: ProcessorBus, ProcessorSignals, GuestOwner {
   /// The guest's time-stamp counter now, also of a processor that does not run.
   private var timeStamp: UInt64 {
     synchronize()
-    return vcpu.cpu.s.pointee.tscOffset &- vcpu.timeBase &+ platform.clock.now
+    return vcpu.cpu.s.pointee.tscOffset &- vcpu.timeBase &+ hypervisor.now
   }
 
   private func synchronize() {
-    platform.clock.now = max(platform.clock.now, hypervisor.now)
+    // Its clock is the guest's, which may have begun on another machine.
+    platform.clock.now = max(platform.clock.now, hypervisor.now &+ domain.timeOffset)
     platform.apicBus.currentProcessor = vcpu.index
   }
 

@@ -39,10 +39,14 @@ extension Domain {
     writeWallClock()
   }
 
-  /// Time of day at the hypervisor's beginning, where the guest looks for it.
+  /// The time of day at the guest's time 0, where the guest looks for it.
   func writeWallClock() {
+    let start = Int64(clamping: hypervisor.wallClockAtStart) &* 1_000_000_000 &- Int64(bitPattern: timeOffset)
+    let (seconds, nanoseconds) = start.quotientAndRemainder(dividingBy: 1_000_000_000)
+    let whole = nanoseconds < 0 ? (seconds - 1, nanoseconds + 1_000_000_000) : (seconds, nanoseconds)
     shared.storeBytes(of: UInt32(2), toByteOffset: layout.wallClockVersion, as: UInt32.self)
-    shared.storeBytes(of: UInt32(truncatingIfNeeded: hypervisor.wallClockAtStart), toByteOffset: layout.wallClockSeconds, as: UInt32.self)
-    shared.storeBytes(of: UInt32(truncatingIfNeeded: hypervisor.wallClockAtStart >> 32), toByteOffset: layout.wallClockSecondsHigh, as: UInt32.self)
+    shared.storeBytes(of: UInt32(truncatingIfNeeded: whole.0), toByteOffset: layout.wallClockSeconds, as: UInt32.self)
+    shared.storeBytes(of: UInt32(truncatingIfNeeded: whole.0 >> 32), toByteOffset: layout.wallClockSecondsHigh, as: UInt32.self)
+    shared.storeBytes(of: UInt32(truncatingIfNeeded: whole.1), toByteOffset: layout.wallClockNanoseconds, as: UInt32.self)
   }
 }

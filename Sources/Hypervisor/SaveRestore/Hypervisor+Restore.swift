@@ -7,10 +7,14 @@ extension Hypervisor {
   /// Builds the domain, paused where it suspended itself, with a new number, new frames and new event channels for its services.
   /// - Parameters:
   ///   - name, weight, cap: as a configuration has them.
+  ///   - paging, shadowBytes: of a PVH domain, as `DomainRequest` has them.
   ///   - store: answers on the domain's xenstore port.
   public func restore(
-    _ r: inout StateReader, name: String, weight: Int, cap: Int, store: any EventService
+    _ r: inout StateReader, name: String, weight: Int, cap: Int, paging: GuestPaging = .shadow, shadowBytes: UInt64? = nil, store: any EventService
   ) throws(BuildError) -> BuiltDomain {
+    let isPVH: Bool
+    do throws(StateError) { isPVH = try r.getBool() } catch { throw BuildError("the saved domain \(name) cannot be restored: \(error)") }
+    if isPVH { return try restorePVH(&r, name: name, weight: weight, cap: cap, paging: paging, shadowBytes: shadowBytes, store: store) }
     let domain: Domain
     do throws(XenError) { domain = try makeDomain(name: name, isCompat: false, hvm: nil, maximumFrames: 0) } catch {
       throw BuildError("the machine has no memory left for domain \(name)")
@@ -85,14 +89,7 @@ extension Hypervisor {
       (new + l.maximumPFN).copyMemory(from: old.baseAddress! + l.maximumPFN, byteCount: 8)
     }
     for n in l.eventMask..<l.eventMask + l.twoLevelPorts / 8 { new.storeBytes(of: 0xFF, toByteOffset: n, as: UInt8.self) }
-    // The time of day at the guest's time 0.
-    let start = Int64(clamping: wallClockAtStart) &* 1_000_000_000 &- Int64(bitPattern: domain.timeOffset)
-    let (seconds, nanoseconds) = start.quotientAndRemainder(dividingBy: 1_000_000_000)
-    let whole = nanoseconds < 0 ? (seconds - 1, nanoseconds + 1_000_000_000) : (seconds, nanoseconds)
-    new.storeBytes(of: UInt32(2), toByteOffset: l.wallClockVersion, as: UInt32.self)
-    new.storeBytes(of: UInt32(truncatingIfNeeded: whole.0), toByteOffset: l.wallClockSeconds, as: UInt32.self)
-    new.storeBytes(of: UInt32(truncatingIfNeeded: whole.0 >> 32), toByteOffset: l.wallClockSecondsHigh, as: UInt32.self)
-    new.storeBytes(of: UInt32(truncatingIfNeeded: whole.1), toByteOffset: l.wallClockNanoseconds, as: UInt32.self)
+    domain.writeWallClock()
     setPhysical(of: domain.sharedInfo, to: ~0)
   }
 }

@@ -7,14 +7,15 @@ import XenABI
 /// the frame numbers of its start_info into pseudo-physical ones, and calls SCHEDOP_shutdown with the machine frame of its start_info in
 /// the third argument. What the file holds speaks of pseudo-physical frames only.
 ///
-/// Not modelled: 32-bit guests; PVH domains; guests whose table of frames is to be found by its address alone (SIF_VIRT_P2M_4TOOLS, which the builder
+/// Not modelled: 32-bit guests; guests whose table of frames is to be found by its address alone (SIF_VIRT_P2M_4TOOLS, which the builder
 /// does not announce).
 extension Hypervisor {
   /// Writes memory, processors and shared page of a domain that has suspended itself.
   /// - Throws: what of it cannot be saved.
   public func save(_ domain: Domain, to w: inout StateWriter) throws(BuildError) {
     guard case .shutdown(.suspend) = domain.state else { throw BuildError("domain \(domain.name) has not suspended itself") }
-    if domain.hvm != nil { throw BuildError("domain \(domain.name) is a PVH one, which cannot be saved") }
+    w.put(domain.hvm != nil)
+    if let hvm = domain.hvm { return try savePVH(domain, hvm, to: &w) }
     if domain.isCompat { throw BuildError("domain \(domain.name) is a 32-bit one, which cannot be saved") }
     let map = try PhysicalMap(domain)
     let startInfo = MachineFrameNumber(domain.vcpus[0].cpu.s.pointee.rdx)
@@ -88,7 +89,7 @@ extension Hypervisor {
     }
   }
 
-  private static func isZero(_ page: UnsafeMutableRawPointer) -> Bool {
+  static func isZero(_ page: UnsafeMutableRawPointer) -> Bool {
     for n in 0..<512 where page.load(fromByteOffset: n * 8, as: UInt64.self) != 0 { return false }
     return true
   }
