@@ -473,19 +473,20 @@ def counts(service, name, pattern, more=3):
 @test
 def domains_are_saved_and_restored_under_load():
     count, sums = r"\bcount (\d+)", r"\bsums (\d+) right"
+    loads = {"counter": ("pv", 1, COUNTER, count), "sums": ("pv", 2, SUMS, sums), "shadows": ("pvh", 2, SUMS, sums)}
     with Service("--memory", "2G") as service:
         consoles = {}
-        for name, processors in ("counter", 1), ("sums", 2):
-            service.run("create", service.config(**debian(name, vcpus=processors)))
+        for name, (type, processors, _, _) in loads.items():
+            service.run("create", service.config(**debian(name, type=type, vcpus=processors)))
             consoles[name] = service.console(name)
         for console in consoles.values():
             console.wait_for(PROMPT, 300)
-        for name, load, pattern in ("counter", COUNTER, count), ("sums", SUMS, sums):
+        for name, (_, _, load, pattern) in loads.items():
             consoles[name].type(load + "\r")
             consoles[name].wait_for(pattern, 200)
             consoles[name].kill()
             consoles[name].wait()
-        files = {name: service.path / f"{name}.save" for name in ("counter", "sums")}
+        files = {name: service.path / f"{name}.save" for name in loads}
         # Twice in a row, in the same hypervisor.
         last = {name: 0 for name in files}
         for _ in range(2):
@@ -493,16 +494,17 @@ def domains_are_saved_and_restored_under_load():
                 service.run("save", name, file)
                 check(service.state(name) is None, f"{name} still runs after its save")
                 service.run("restore", file)
-                new = counts(service, name, count if name == "counter" else sums)
+                new = counts(service, name, loads[name][3])
                 check(new > last[name], f"{name} began again: {new}")
                 last[name] = new
         # A checkpoint, after which the domain runs on; a pause.
         service.run("save", "-c", "counter", files["counter"])
         check(counts(service, "counter", count) > last["counter"], "the counter began again after a checkpoint")
-        service.run("save", "-p", "sums", files["sums"])
-        check("p" in service.state("sums")[4], "sums is not paused")
-        service.run("unpause", "sums")
-        check(counts(service, "sums", sums) > last["sums"], "sums began again after a checkpoint")
+        for name in "sums", "shadows":
+            service.run("save", "-p", name, files[name])
+            check("p" in service.state(name)[4], f"{name} is not paused")
+            service.run("unpause", name)
+            check(counts(service, name, sums) > last[name], f"{name} began again after a checkpoint")
         # Refused while it runs: its name is taken.
         service.run("restore", files["sums"], code=65)
         for console in service.consoles:
@@ -513,12 +515,15 @@ def domains_are_saved_and_restored_under_load():
                 second.run("restore", "--paused", file)
                 check("p" in second.state(name)[4], f"{name} is not paused")
                 second.run("unpause", name)
-                check(counts(second, name, count if name == "counter" else sums) > 0, name)
+                check(counts(second, name, loads[name][3]) > 0, name)
+            for name in "sums", "shadows":
+                console = second.console(name)
+                console.type("\x03")
+                console.wait_for(PROMPT, 60)
+                console.type("dmesg | grep -c -E 'WARNING:|Oops:|BUG:|rcu.*stall'\r")
+                console.wait_for(r"\b0\r?\n", 60)
+            second.run("destroy", "shadows")
             console = second.console("sums")
-            console.type("\x03")
-            console.wait_for(PROMPT, 60)
-            console.type("dmesg | grep -c -E 'WARNING:|Oops|BUG:|rcu.*stall'\r")
-            console.wait_for(r"\b0\r?\n", 60)
             second.run("reboot", "-w", "sums")
             console.wait_for("Linux version", 90)
             console.wait_for(PROMPT, 200)
