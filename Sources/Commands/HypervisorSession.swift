@@ -84,6 +84,8 @@ final class HypervisorSession {
     Terminal.handleSignals()
     if terminal != nil { Terminal.makeRaw() }
     defer { Terminal.restore() }
+    // However it ends, what was written last is there.
+    defer { flush() }
     let start = HostFile.monotonicTime()
     let h = manager.hypervisor
     var lastLook: UInt64 = 0
@@ -121,7 +123,6 @@ final class HypervisorSession {
         }
       }
     }
-    flush()
     return crashed ? 101 : 0
   }
 
