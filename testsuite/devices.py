@@ -12,6 +12,8 @@ import sys
 import tempfile
 import threading
 
+from domains import Service
+
 from harness import PROGRAM, ROOT, cached, check, refused, test
 
 sys.path.insert(0, str(ROOT / "testsuite/guests"))
@@ -244,6 +246,40 @@ def paravirtual_domain_reaches_the_host():
 @test
 def pvh_domain_reaches_the_host():
     domain_reaches_the_host("pvh")
+
+
+@test
+def paravirtual_disks_of_several_processors():
+    with Folder() as folder:
+        disk = folder.disk("a.img", 16 << 20)
+        config = folder.debian("several", """
+            echo "@@ QUEUES $(ls /sys/block/xvda/mq | wc -l)"
+            echo "@@ ORDER $(cat /sys/module/xen_blkfront/parameters/max_ring_page_order)"
+            mke2fs -q /dev/xvda >/dev/null; mount -t ext4 /dev/xvda /mnt
+            for n in 1 2 3 4; do (seq $n 100000 > /mnt/$n; sync) & done; wait
+            umount /mnt; echo 3 > /proc/sys/vm/drop_caches; mount -t ext4 -o ro /dev/xvda /mnt
+            echo "@@ SUMS $(cat /mnt/[1-4] | sha256sum | cut -c1-64)"
+            umount /mnt
+            """, vcpus=4, disk=[f"{disk},raw,xvda,w"])
+        config.write_text(config.read_text().replace("xenolith.run", "xen_blkfront.max_ring_page_order=3 xenolith.run"))
+        out = folder.create(config)
+        data = "".join(f"{n}\n" for first in (1, 2, 3, 4) for n in range(first, 100001)).encode()
+        check(value(out, "SUMS") == hashlib.sha256(data).hexdigest(), "files differ")
+        check(value(out, "QUEUES") == "4" and value(out, "ORDER") == "3", "not several queues, or no large rings")
+
+
+@test
+def a_disk_belongs_to_one_domain_at_a_time():
+    with Folder() as folder, Service() as service:
+        disk = folder.disk("a.img", 1 << 20)
+        one = folder.debian("one", "sleep 1000000", disk=[f"{disk},raw,xvda,w"])
+        two = folder.debian("two", "sleep 1000000", disk=[f"{disk},raw,xvda,w"])
+        service.run("create", one)
+        service.run("create", two, code=66)
+        service.run("destroy", "one")
+        service.run("create", two)
+        service.run("destroy", "two")
+        check(service.state("two") is None, "the domain is still there")
 
 
 @test

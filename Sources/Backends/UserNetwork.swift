@@ -10,7 +10,10 @@ import CSlirp
 /// Guests are in 10.0.2.0/24: the gateway, which is also the host, is 10.0.2.2, the name server 10.0.2.3, and DHCP gives addresses from
 /// 10.0.2.15 on, as QEMU's user networking has it.
 ///
-/// Not modelled: IPv6, ports of the host that lead to guests, and a limit on sockets besides the process's own.
+/// A guest cannot open sockets or keep fragments without end: what would, is dropped beyond a number in each turn of the hypervisor's loop, or
+/// in each second.
+///
+/// Not modelled: IPv6, ports of the host that lead to guests, and limits on what libslirp keeps for one connection.
 public final class UserNetwork: BridgePort {
   private let bridge: Bridge
   /// Nanoseconds of the guests' time.
@@ -59,9 +62,37 @@ public final class UserNetwork: BridgePort {
 
   public func receive(_ packet: Packet) {
     guard let slirp else { return }
-    for frame in packet.complete() {
+    for frame in packet.complete() where isWelcome(frame) {
       frame.bytes.withUnsafeBufferPointer { slirp_input(slirp, $0.baseAddress, Int32($0.count)) }
     }
+  }
+
+  private static let maximumFrame = 1600
+  private static let maximumSockets = 512
+  private static let maximumFragments = 256
+  /// Frames since the last look at the sockets that may each have opened one.
+  private var newSockets = 0
+  private var fragments = 0
+  private var fragmentsSince: UInt64 = 0
+
+  private func isWelcome(_ frame: Packet) -> Bool {
+    let b = frame.bytes
+    guard b.count <= Self.maximumFrame else { return false }
+    guard b.count >= 34, b[12] == 0x08, b[13] == 0x00 else { return true }
+    if (b[20] & 0x3F) | b[21] != 0 {
+      let now = clock()
+      if now &- fragmentsSince >= 1_000_000_000 {
+        fragmentsSince = now
+        fragments = 0
+      }
+      fragments += 1
+      return fragments <= Self.maximumFragments
+    }
+    let transport = 14 + Int(b[14] & 15) * 4
+    let syn: UInt8 = 0x02, ack: UInt8 = 0x10
+    if b[23] == UInt8(IPPROTO_TCP), b.count > transport + 13, b[transport + 13] & (syn | ack) != syn { return true }
+    newSockets += 1
+    return entries.count + newSockets <= Self.maximumSockets
   }
 
   // MARK: The host's sockets
@@ -69,6 +100,7 @@ public final class UserNetwork: BridgePort {
   /// What is to be waited for.
   public func descriptors() -> [pollfd] {
     entries = []
+    newSockets = 0
     guard let slirp else { return [] }
     var timeout: UInt32 = 1000
     slirp_pollfds_fill(slirp, &timeout, { descriptor, events, context in

@@ -107,6 +107,9 @@ public final class XenbusBackend {
     watch = nil
     driver.disconnect()
     try? store.remove(backendPath)
+    // The last device of its kind takes the domain's directory with it.
+    let parent = "/local/domain/0/backend/\(kind)/\(domain.id.rawValue)"
+    if (try? store.list(parent))?.isEmpty == true { try? store.remove(parent) }
     state = .closed
   }
 

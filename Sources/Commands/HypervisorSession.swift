@@ -105,6 +105,8 @@ final class HypervisorSession {
     Terminal.handleSignals()
     if terminal != nil { Terminal.makeRaw() }
     defer { Terminal.restore() }
+    // However it ends, what was written last is there.
+    defer { flush() }
     let start = HostFile.monotonicTime()
     let h = manager.hypervisor
     var lastLook: UInt64 = 0
@@ -142,7 +144,6 @@ final class HypervisorSession {
         }
       }
     }
-    flush()
     return crashed ? 101 : 0
   }
 

@@ -92,17 +92,17 @@ extension DomainManager {
       onEvent?("\(end), \(action == .coredumpRestart ? dump(managed) + ", " : "")starting again")
       dismantle(managed)
       if startAgain(managed) { return .restarted }
-      domains.removeAll { $0 === managed }
+      forget(managed)
       return .gone
     case .renameRestart:
       let kept = keep(managed)
       onEvent?("\(end), kept as \(kept.name), starting again")
       if startAgain(managed) { return .restarted }
-      domains.removeAll { $0 === managed }
+      forget(managed)
       return .gone
     }
     dismantle(managed)
-    domains.removeAll { $0 === managed }
+    forget(managed)
     return .gone
   }
 

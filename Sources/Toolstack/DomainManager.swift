@@ -104,6 +104,12 @@ public final class DomainManager {
     hypervisor.destroy(managed.domain)
   }
 
+  /// Takes a domain that is gone off the list, and lets go of its files.
+  func forget(_ managed: ManagedDomain) {
+    domains.removeAll { $0 === managed }
+    managed.devices = DomainDevices()
+  }
+
   private func paravirtualKernel(_ file: [UInt8], name: String) throws(BuildError) -> ParavirtualKernel {
     do throws(ImageError) {
       let elf = try ELFFile(try KernelImage.elf(in: file, name: name), name: name)
@@ -233,7 +239,7 @@ public final class DomainManager {
     let id = managed.domain.id
     dropSave(managed)
     dismantle(managed)
-    domains.removeAll { $0 === managed }
+    forget(managed)
     onEvent?("domain \(managed.name) was destroyed")
     onEnd?(DomainEnd(managed: managed, id: id, reason: nil, outcome: .gone))
   }

@@ -243,6 +243,69 @@ final class TestBlockFront {
     #expect(t.device.state == .connected || t.device.state == .closing)
   }
 
+  @Test(arguments: [1, 4, 16]) func ringsOfSeveralPages(_ count: Int) throws {
+    let t = try TestBlockFront(connects: false)
+    t.ring = FrontRing((0..<count).map { _ in t.front.page() }, slotBytes: 112)
+    for (n, page) in t.ring.pages.enumerated() { try t.front.write(t.device, "ring-ref\(n)", "\(page.reference)") }
+    try t.front.write(t.device, "ring-page-order", "\(count.trailingZeroBitCount)")
+    try t.connect()
+    #expect(t.device.state == .connected)
+    let page = t.front.page()
+    // Round the ring twice: slots lie across borders of pages.
+    for round in 0..<4 {
+      let ids = (0..<UInt64(t.ring.entries / 2)).map { $0 + UInt64(round) << 32 }
+      for id in ids { t.ring.put(TestBlockFront.request(0, id: id, sector: id % 60, [(page.reference, 0, 0)])) }
+      #expect(try t.submit().map(\.id) == ids)
+    }
+  }
+
+  @Test func requestsOf32BitGuests() throws {
+    let t = try TestBlockFront(connects: false)
+    t.ring = FrontRing(t.ring.page, slotBytes: 108)
+    t.port = try t.front.port()
+    try t.front.write(t.device, "ring-ref", "\(t.ring.page.reference)")
+    try t.front.write(t.device, "event-channel", "\(t.port)")
+    try t.front.write(t.device, "protocol", "x86_32-abi")
+    try t.front.enter(t.device, .initialised)
+    let page = t.front.page()
+    for id in 0..<40 as Range<UInt64> {
+      // { op u8, nr u8, handle u16, id u64, sector u64, segments }
+      var slot: [UInt8] = [0, 1, 0, 0]
+      slot += id.bytes + (id + 2).bytes
+      slot += page.reference.bytes + [1, 1, 0, 0]
+      t.ring.put(slot)
+      t.ring.push()
+      try t.front.kick(t.port)
+      let response = t.ring.responses(12)
+      #expect(response == [id.bytes + [0, 0, 0, 0]])
+      #expect(page.bytes(512..<1024).allSatisfy { $0 == UInt8(id + 2) })
+    }
+  }
+
+  @Test func severalQueues() throws {
+    let t = try TestBlockFront(connects: false)
+    var rings = (0..<3).map { _ in FrontRing(t.front.page(), slotBytes: 112) }
+    let ports = try rings.map { _ in try t.front.port() }, page = t.front.page()
+    try t.front.write(t.device, "multi-queue-num-queues", "3")
+    for n in 0..<3 {
+      try t.front.write(t.device, "queue-\(n)/ring-ref", "\(rings[n].page.reference)")
+      try t.front.write(t.device, "queue-\(n)/event-channel", "\(ports[n])")
+    }
+    try t.front.enter(t.device, .initialised)
+    #expect(t.device.state == .connected)
+    for n in 0..<3 {
+      rings[n].put(TestBlockFront.request(0, id: UInt64(n), sector: 0, [(page.reference, 0, 0)]))
+      rings[n].push()
+      try t.front.kick(ports[n])
+      #expect(rings[n].responses(16).map { $0[0] } == [UInt8(n)])
+      #expect(t.front.takeEvent(ports[n]))
+    }
+    // One that breaks takes all with it.
+    rings[1].page.set(0, 99999 as UInt32)
+    try t.front.kick(ports[1])
+    #expect(t.device.state == .closing && t.front.grantsInUse == 0)
+  }
+
   @Test func comesBackAfterClosing() throws {
     let t = try TestBlockFront()
     try t.front.enter(t.device, .closing)
@@ -278,6 +341,7 @@ final class TestBlockFront {
     t.device.stop()
     #expect(t.front.grantsInUse == 0)
     #expect(t.front.read(t.device, "state") == nil)
+    #expect(!t.front.store.exists("/local/domain/0/backend/vbd/\(t.front.domain.id.rawValue)"))
     try t.front.enter(t.device, .initialising)
     #expect(t.front.read(t.device, "state") == nil)
   }

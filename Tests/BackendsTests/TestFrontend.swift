@@ -87,23 +87,27 @@ final class TestFrontend {
 
 /// A ring as a front end sees it.
 struct FrontRing {
-  let page: TestFrontend.Page
+  let pages: [TestFrontend.Page]
   let slotBytes: Int
-  var entries: UInt32 { SharedRing.entries(pages: 1, slotBytes: slotBytes) }
+  var entries: UInt32 { SharedRing.entries(pages: pages.count, slotBytes: slotBytes) }
   private(set) var producer: UInt32 = 0
   private(set) var consumer: UInt32 = 0
+  /// The first page, which has the indices.
+  var page: TestFrontend.Page { pages[0] }
 
-  init(_ page: TestFrontend.Page, slotBytes: Int) {
-    self.page = page
+  init(_ page: TestFrontend.Page, slotBytes: Int) { self.init([page], slotBytes: slotBytes) }
+
+  init(_ pages: [TestFrontend.Page], slotBytes: Int) {
+    self.pages = pages
     self.slotBytes = slotBytes
-    page.fill(0)
+    for page in pages { page.fill(0) }
     page.set(4, 1 as UInt32)
     page.set(12, 1 as UInt32)
   }
 
   mutating func put(_ slot: [UInt8]) {
     let at = 64 + Int(producer & (entries - 1)) * slotBytes
-    for (n, byte) in slot.enumerated() { page.set(at + n, byte) }
+    for (n, byte) in slot.enumerated() { pages[(at + n) / 4096].set((at + n) % 4096, byte) }
     producer &+= 1
   }
 
@@ -114,7 +118,7 @@ struct FrontRing {
     var result: [[UInt8]] = []
     while consumer != page.word(8) {
       let at = 64 + Int(consumer & (entries - 1)) * slotBytes
-      result.append(page.bytes(at..<at + bytes))
+      result.append((at..<at + bytes).flatMap { pages[$0 / 4096].bytes($0 % 4096..<$0 % 4096 + 1) })
       consumer &+= 1
     }
     page.set(12, consumer &+ 1)

@@ -45,6 +45,8 @@ import Testing
     #expect(disk("/d,raw,xvda,rw,no-discard,direct-io-safe")?.isDirectIOSafe == true)
     #expect(disk("/d,raw,xvda,backendtype=qdisk,backend=stor,script=block-x")?.backend == .qdisk)
     #expect(disk("/d,raw,xvda,backendtype=qdisk,backend=stor,script=block-x")?.backendDomain == "stor")
+    #expect(disk("/d,raw,xvda,w!")?.isShared == true && disk("/d,raw,xvda,w!")?.isWritable == true)
+    #expect(disk("/d,raw,xvda,w")?.isShared == false && disk("/d,raw,xvda,r")?.isShared == false)
     #expect(disk("drbd:res,xvda,w")?.script == "block-drbd")
   }
 
