@@ -54,7 +54,7 @@ let package = Package(
     .systemLibrary(name: "CFallocate"),
     .systemLibrary(name: "CSlirp", pkgConfig: "slirp", providers: [.apt(["libslirp-dev"])]),
     .target(name: "Backends", dependencies: ["CFallocate", "CSlirp", "Hypervisor", "XenABI", "Xenstore"]),
-    .target(name: "Toolstack", dependencies: ["Backends", "Control", "Hypervisor", "KernelImages", "Processor", "XenABI", "Xenstore"]),
+    .target(name: "Toolstack", dependencies: ["Backends", "Control", "Hypervisor", "KernelImages", "Platform", "Processor", "XenABI", "Xenstore"]),
 
     // Tests of processors, this one's first. HostOracle runs code on the host's processor, in a process of its own.
     .target(name: "HostOracle"),

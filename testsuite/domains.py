@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import select
+import shutil
 import signal
 import socket
 import struct
@@ -12,7 +13,7 @@ import subprocess
 import tempfile
 import time
 
-from harness import PROGRAM, ROOT, cached, check, refused, test
+from harness import PROGRAM, ROOT, Skip, cached, check, refused, test
 
 EXPECTED = json.loads((ROOT / "testsuite/bench/expected.json").read_text())
 
@@ -31,8 +32,8 @@ def create(*settings, console=True, timeout=400, options=()):
 
 def debian(name, mode=None, type="pv", **more):
     """A domain with Debian's kernel; without a mode it comes to a shell."""
-    return dict(name=name, type=type, kernel=str(cached("vmlinuz-amd64")), ramdisk=str(cached("initrd-amd64.cpio.gz")),
-                memory=256, cmdline="console=hvc0" + (f" xenolith.run={mode}" if mode else ""), **more)
+    return dict(dict(name=name, type=type, kernel=str(cached("vmlinuz-amd64")), ramdisk=str(cached("initrd-amd64.cpio.gz")),
+                     memory=256, cmdline="console=hvc0" + (f" xenolith.run={mode}" if mode else "")), **more)
 
 
 def check_domain_log(log):
@@ -48,6 +49,7 @@ class Service:
         self.folder = tempfile.TemporaryDirectory()
         self.path = pathlib.Path(self.folder.name)
         self.socket = self.path / "control.sock"
+        self.store = self.path / "control-xenstore.sock"
         self.options = options
         self.consoles = []
 
@@ -339,7 +341,7 @@ def crashing_kernel():
 @test
 def ends_are_dealt_with():
     """Crash loops, and domains that are kept."""
-    with tempfile.TemporaryDirectory() as folder, Service("--memory", "1G") as service:
+    with tempfile.TemporaryDirectory() as folder, Service("--memory", "1G", "--core-folder", folder) as service:
         file = pathlib.Path(folder) / "crash"
         file.write_bytes(crashing_kernel())
         service.run("create", service.config(name="loop", kernel=str(file), memory=8, on_crash="restart"))
@@ -354,3 +356,196 @@ def ends_are_dealt_with():
         service.wait_until("end of the crash loop", 60, lambda: service.state("renamed") is None)
         names = [line.split()[0] for line in service.run("list").splitlines()[1:]]
         check(names == ["renamed-1", "renamed-2", "renamed-3"], f"kept: {names}")
+        service.run("dump-core", "renamed-1", service.path / "asked.core")
+        service.run("create", service.config(name="dumped", kernel=str(file), memory=8, on_crash="coredump-destroy"))
+        service.wait_until("end of the crash", 60, lambda: service.state("dumped") is None)
+        for core in service.path / "asked.core", pathlib.Path(folder) / "dumped.core":
+            content = core.read_bytes()
+            check(content[:4] == b"\x7fELF" and len(content) > 8 << 20, f"{core} is no core file")
+            if shutil.which("readelf"):
+                listed = subprocess.run(["readelf", "-W", "-h", "-S", core], capture_output=True, text=True)
+                check("CORE (Core file)" in listed.stdout and ".xen_pages" in listed.stdout and not listed.stderr, f"{listed}")
+
+
+def xenstore(service, tool, *arguments, code=0):
+    """Standard output of one of Xen's tools."""
+    if not shutil.which(f"xenstore-{tool}"):
+        raise Skip("xenstore-utils is not installed")
+    result = subprocess.run([f"xenstore-{tool}", *map(str, arguments)], env=dict(os.environ, XENSTORED_PATH=str(service.store)),
+                            capture_output=True, text=True, timeout=60)
+    check(result.returncode == code, f"xenstore-{tool} {arguments}: exit code {result.returncode}: {result.stderr}")
+    return result.stdout
+
+
+@test
+def xen_tools_reach_the_store():
+    with Service("--memory", "1G") as service:
+        check(xenstore(service, "ls") == 'tool = ""\n xenstored = ""\n', "a new store is not as Xen's")
+        xenstore(service, "write", "/test/a", 1, "/test/b", "two words")
+        check(xenstore(service, "read", "/test/a", "/test/b") == "1\ntwo words\n", "read")
+        check(xenstore(service, "list", "/test") == "a\nb\n", "list")
+        xenstore(service, "exists", "/test/a")
+        xenstore(service, "exists", "/test/c", code=1)
+        xenstore(service, "chmod", "/test/a", "n0", "r5")
+        check("(n0,r5)" in xenstore(service, "ls", "-p", "/test"), "chmod")
+        # Several at once, and one that watches.
+        watch = subprocess.Popen(["xenstore-watch", "-n", "4", "/test"], env=dict(os.environ, XENSTORED_PATH=str(service.store)), stdout=subprocess.PIPE)
+        check(watch.stdout.readline() == b"/test\n", "a new watch fires once")
+        writers = [subprocess.Popen(["xenstore-write", f"/many/{n}", str(n)], env=dict(os.environ, XENSTORED_PATH=str(service.store))) for n in range(20)]
+        check(all(writer.wait(timeout=60) == 0 for writer in writers), "one of many writers failed")
+        check(len(xenstore(service, "list", "/many").split()) == 20, "not all writers' nodes are there")
+        xenstore(service, "write", "/test/a", 2)
+        xenstore(service, "rm", "/test/b")
+        xenstore(service, "write", "/test/d/e", 3)
+        heard = watch.communicate(timeout=60)[0]
+        check(heard == b"/test/a\n/test/b\n/test/d\n" or heard == b"/test/a\n/test/b\n/test/d/e\n", f"the watch heard {heard}")
+        # A domain hears of what a tool writes.
+        service.run("create", service.config(**debian("guest")))
+        console = service.console("guest")
+        console.wait_for(PROMPT, 200)
+        check('name = "guest"' in xenstore(service, "ls", "/local/domain/1"), "the domain's nodes")
+        xenstore(service, "write", "/local/domain/1/control/sysrq", "h")
+        console.wait_for("sysrq: HELP", 60)
+        xenstore(service, "write", "/local/domain/1/control/shutdown", "poweroff")
+        service.wait_until("end of the domain", 60, lambda: service.state("guest") is None)
+        xenstore(service, "ls", "/local/domain/1", code=1)
+
+
+@test
+def the_store_survives_bad_clients():
+    with Service("--memory", "1G") as service:
+        def connect():
+            client = socket.socket(socket.AF_UNIX)
+            client.connect(str(service.store))
+            client.settimeout(20)
+            return client
+        # Nonsense ends its connection.
+        client = connect()
+        client.sendall(b"\xff" * 64)
+        check(client.recv(100) == b"", "nonsense is answered")
+        # Requests without an end, and nobody who reads the answers: the client has to wait, nobody else.
+        greedy = connect()
+        greedy.setblocking(False)
+        request = struct.pack("<IIII", 1, 1, 0, 2) + b"/\0"
+        sent = 0
+        for _ in range(4000):
+            try:
+                sent += greedy.send(request * 100)
+            except BlockingIOError:
+                break
+        else:
+            check(False, f"{sent} bytes were taken from a client that reads nothing")
+        # Half a message, for ever.
+        half = connect()
+        half.sendall(request[:9])
+        client = connect()
+        client.sendall(request)
+        check(client.recv(100).endswith(b"tool\0"), "a client among bad ones is not answered")
+        control = socket.socket(socket.AF_UNIX)
+        control.connect(str(service.socket))
+        control.sendall(b"nonsense\n" + b'{"version":1,"id":3,"request":{"list":{}}}\n')
+        answers = b""
+        while answers.count(b"\n") < 2:
+            answers += control.recv(1000)
+        check(b"does not speak" in answers and b'"id":3' in answers.splitlines()[1], f"{answers}")
+        service.run("list")
+
+
+COUNTER = "n=0; while :; do n=$((n + 1)); [ $((n % 1000)) = 0 ] && echo count $n; done"
+# Files in memory whose sums are taken again and again: a page that is lost or old shows.
+SUMS = ("for n in 0 1 2 3 4 5 6 7; do dd if=/dev/urandom of=/tmp/f$n bs=64k count=8 2>/dev/null; done; sha256sum /tmp/f* > /tmp/sums; "
+        "n=0; while sha256sum -c -s /tmp/sums; do n=$((n + 1)); cp /tmp/f$((n % 8)) /tmp/copy; mv /tmp/copy /tmp/f$((n % 8)); echo sums $n right; done; "
+        "echo sums are wrong")
+
+
+def counts(service, name, pattern, more=3):
+    """The numbers that a domain's console shows next; they have to go up one by one."""
+    console = service.console(name)
+    found = []
+    while len(found) < more:
+        found.append(int(re.search(pattern + r"\r?\n", console.wait_for(pattern + r"\r?\n", 200)).group(1)))
+    console.kill()
+    console.wait()
+    check(found == sorted(set(found)), f"{name} counts {found}")
+    return found[-1]
+
+
+@test
+def domains_are_saved_and_restored_under_load():
+    count, sums = r"\bcount (\d+)", r"\bsums (\d+) right"
+    with Service("--memory", "2G") as service:
+        consoles = {}
+        for name, processors in ("counter", 1), ("sums", 2):
+            service.run("create", service.config(**debian(name, vcpus=processors)))
+            consoles[name] = service.console(name)
+        for console in consoles.values():
+            console.wait_for(PROMPT, 300)
+        for name, load, pattern in ("counter", COUNTER, count), ("sums", SUMS, sums):
+            consoles[name].type(load + "\r")
+            consoles[name].wait_for(pattern, 200)
+            consoles[name].kill()
+            consoles[name].wait()
+        files = {name: service.path / f"{name}.save" for name in ("counter", "sums")}
+        # Twice in a row, in the same hypervisor.
+        last = {name: 0 for name in files}
+        for _ in range(2):
+            for name, file in files.items():
+                service.run("save", name, file)
+                check(service.state(name) is None, f"{name} still runs after its save")
+                service.run("restore", file)
+                new = counts(service, name, count if name == "counter" else sums)
+                check(new > last[name], f"{name} began again: {new}")
+                last[name] = new
+        # A checkpoint, after which the domain runs on; a pause.
+        service.run("save", "-c", "counter", files["counter"])
+        check(counts(service, "counter", count) > last["counter"], "the counter began again after a checkpoint")
+        service.run("save", "-p", "sums", files["sums"])
+        check("p" in service.state("sums")[4], "sums is not paused")
+        service.run("unpause", "sums")
+        check(counts(service, "sums", sums) > last["sums"], "sums began again after a checkpoint")
+        # Refused while it runs: its name is taken.
+        service.run("restore", files["sums"], code=65)
+        for console in service.consoles:
+            check(b"wrong" not in (console.stdout.read() or b""), "a sum is wrong")
+        # In a new process, from the checkpoints.
+        with Service("--memory", "2G") as second:
+            for name, file in files.items():
+                second.run("restore", "--paused", file)
+                check("p" in second.state(name)[4], f"{name} is not paused")
+                second.run("unpause", name)
+                check(counts(second, name, count if name == "counter" else sums) > 0, name)
+            console = second.console("sums")
+            console.type("\x03")
+            console.wait_for(PROMPT, 60)
+            console.type("dmesg | grep -c -E 'WARNING|Oops|BUG:|stall'\r")
+            console.wait_for(r"\b0\r?\n", 60)
+            second.run("reboot", "-w", "sums")
+            console.wait_for("Linux version", 90)
+            console.wait_for(PROMPT, 200)
+            second.run("shutdown", "-w", "sums")
+
+
+@test
+def damaged_saved_domains_are_one_sentence():
+    with Service("--memory", "1G") as service:
+        service.run("create", service.config(**debian("guest", memory=128)))
+        file = service.path / "guest.save"
+        refused(65, "--socket", service.socket, "guest", file, command="save", says="has not said that it can suspend")
+        console = service.console("guest")
+        console.wait_for(PROMPT, 200)
+        refused(66, "--socket", service.socket, "guest", service.path, command="save", says="is a directory")
+        refused(66, "--socket", service.socket, "nobody", file, command="save", says="no domain nobody")
+        console.type("echo $((6 * 7))\r")
+        console.wait_for(r"\b42\b", 60)
+        service.run("save", "guest", file)
+        whole = file.read_bytes()
+        bad = service.path / "bad.save"
+        for says, content in [("no saved domain", b""), ("no saved domain", b"x" * 100), ("ends too early", whole[:-1]), ("ends too early", whole[:30]),
+                              ("damaged", whole + b"x"), ("damaged", whole[:5000] + b"x" + whole[5001:]), ("another version", whole[:16] + b"\x09" + whole[17:])]:
+            bad.write_bytes(content)
+            refused(65, "--socket", service.socket, bad, command="restore", says="bad.save: ")
+            refused(65, "--socket", service.socket, bad, command="restore", says=says)
+        refused(66, "--socket", service.socket, service.path / "absent", command="restore", says="cannot be opened")
+        # Without a service it is hosted here.
+        refused(65, bad, command="restore", says="another version")
+        check(service.run("list").count("\n") == 1, "something stayed of what was refused")

@@ -48,7 +48,7 @@ struct CreateCommand: ParsableCommand {
   func run() throws {
     if let connection = try service.connectIfRunning() { return try handOver(to: connection) }
     let session = try hosting.makeSession()
-    if service.socket != nil { try session.serve(service.path) }
+    if service.socket != nil { try session.serve(service.path, store: hosting.xenstoreSocket) }
     if console { session.attachTerminal(several: configs.count > 1) }
     for path in configs {
       let source = try Self.source(path, quiet: hosting.quiet)
@@ -79,6 +79,8 @@ struct CreateCommand: ParsableCommand {
     for warning in configuration.warnings where !quiet { HostFile.standardError("xenolith: \(warning)\n") }
     return source
   }
+
+  static func absolute(_ path: String) -> String { path.hasPrefix("/") ? path : currentFolder + "/" + path }
 
   private static var currentFolder: String {
     var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))

@@ -38,10 +38,18 @@ enum DomainFiles {
     let configuration = try configuration(source)
     let (kernel, ramdisk) = try images(configuration)
     do throws(BuildError) {
-      return try manager.create(configuration, kernel: kernel, ramdisk: ramdisk, paused: paused)
+      return try manager.create(configuration, kernel: kernel, ramdisk: ramdisk, source: source, paused: paused)
     } catch {
       // A file that a key names has its line with it.
       throw error.isMissingFile ? .missingFile("\(error)") : .badImage("\(source.file): \(error)")
+    }
+  }
+
+  /// Makes a domain from the file of a saved one.
+  static func restore(_ path: String, _ configuration: DomainSource?, paused: Bool, on manager: DomainManager) throws(MachineError) -> ManagedDomain {
+    let bytes = try HostFile.contents(path)
+    do throws(BuildError) { return try manager.restore(bytes, source: configuration, paused: paused) } catch {
+      throw error.isMissingFile ? .missingFile("\(path): \(error)") : .badImage("\(path): \(error)")
     }
   }
 }

@@ -8,7 +8,8 @@ struct HypervisorCommand: ParsableCommand {
     commandName: "hypervisor",
     abstract: "Hosts a hypervisor that other commands reach by a socket.",
     discussion: """
-      It runs until it is interrupted. Its domains end with it.
+      It runs until it is interrupted. Its domains end with it. Xen's own tools reach its store by a second socket:
+      XENSTORED_PATH=$XDG_RUNTIME_DIR/xenolith-xenstore.sock xenstore-ls
 
       Exit codes: 130 interrupted, 64 wrong option or another hypervisor has the socket, 66 the socket cannot be made, 103 --timeout.
 
@@ -24,7 +25,7 @@ struct HypervisorCommand: ParsableCommand {
 
   func run() throws {
     let session = try hosting.makeSession()
-    try session.serve(service.path)
+    try session.serve(service.path, store: hosting.xenstoreSocket)
     if !hosting.quiet { HostFile.standardError("xenolith: the hypervisor waits at \(service.path)\n") }
     let code = session.run(timeout: hosting.timeout, forever: true)
     if code != 0 { throw ExitCode(code) }

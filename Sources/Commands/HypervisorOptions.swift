@@ -49,6 +49,12 @@ struct HostingOptions: ParsableArguments {
   @Option(help: ArgumentHelp("End after this much time.", valueName: "seconds"))
   var timeout: Double?
 
+  @Option(help: ArgumentHelp("Socket of the store, for Xen's tools with XENSTORED_PATH (default: beside the control socket).", valueName: "path"))
+  var xenstoreSocket: String?
+
+  @Option(help: ArgumentHelp("Folder for core files of domains that ask for them when they crash (on_crash = \"coredump-destroy\").", valueName: "folder"))
+  var coreFolder = "."
+
   @Flag(name: .shortAndLong, help: "Say nothing but errors and what guests write.")
   var quiet = false
 
@@ -59,7 +65,11 @@ struct HostingOptions: ParsableArguments {
 
   /// The first of these options that only makes sense for a hypervisor that is not there yet.
   var firstGiven: String? {
-    cpu != nil ? "--cpu" : cpus != nil ? "--cpus" : memory != nil ? "--memory" : trace != nil ? "--trace" : pcap != nil ? "--pcap" : uplink != nil ? "--uplink" : timeout != nil ? "--timeout" : nil
+    let given = [
+      ("--cpu", cpu != nil), ("--cpus", cpus != nil), ("--memory", memory != nil), ("--trace", trace != nil), ("--pcap", pcap != nil),
+      ("--uplink", uplink != nil), ("--timeout", timeout != nil), ("--xenstore-socket", xenstoreSocket != nil),
+    ]
+    return given.first { $0.1 }?.0
   }
 
   func makeSession() throws(MachineError) -> HypervisorSession {
@@ -68,8 +78,9 @@ struct HostingOptions: ParsableArguments {
     guard model.features.contains(.longMode) else { throw .usage("a hypervisor needs a 64-bit processor, which \(name) is not") }
     let bytes = memory?.bytes ?? 16 << 30
     guard bytes >= 64 << 20, bytes <= 1 << 40 else { throw .usage("--memory must be between 64M and 1T") }
-    let session = HypervisorSession(DomainManager(memoryBytes: bytes, model: model), quiet: quiet)
+    let session = HypervisorSession(DomainManager(memoryBytes: bytes, model: model), quiet: quiet, cores: coreFolder)
     session.manager.hypervisor.physicalProcessors = cpus ?? 1
+    guard HostFile.isFolder(coreFolder) else { throw .missingFile("\(coreFolder) is no folder for core files") }
     if let trace { try session.trace(to: trace) }
     if let pcap { try session.capture(to: pcap) }
     session.manager.networks.hasUplink = uplink != UplinkKind.none

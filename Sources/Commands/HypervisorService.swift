@@ -128,6 +128,24 @@ final class HypervisorService: StreamService {
     case .destroy(let name):
       manager.destroy(try find(name))
       return .done
+    case .save(let name, let path, let after):
+      let managed = try alive(name)
+      try HostFile.checkWritable(path)
+      do throws(BuildError) {
+        try manager.save(managed, then: after, store: { (bytes) throws(BuildError) in
+          do throws(MachineError) { try HostFile.store(bytes, to: path) } catch { throw BuildError(error.description) }
+        }, done: { [weak client] failure in
+          client?.answer(id, failure.map { .failed(.badImage, message: $0.description) } ?? .done)
+        })
+      } catch {
+        throw .badImage(error.description)
+      }
+      return nil
+    case .dumpCore(let name, let path):
+      try HostFile.store(manager.hypervisor.coreDump(of: try find(name).domain), to: path)
+      return .done
+    case .restore(let path, let configuration, let paused):
+      return .created(DomainSummary(try DomainFiles.restore(path, configuration, paused: paused, on: manager)))
     case .virtualProcessors(let name):
       return .virtualProcessors(try found(name).flatMap { managed in
         managed.domain.vcpus.map {

@@ -21,11 +21,23 @@ final class HypervisorSession {
   private var terminal: TerminalConsole?
   private var crashed = false
 
-  init(_ manager: DomainManager, quiet: Bool) {
+  /// - Parameter cores: folder for core files.
+  init(_ manager: DomainManager, quiet: Bool, cores: String = ".") {
     self.manager = manager
     self.quiet = quiet
     manager.hypervisor.wallClockAtStart = UInt64(time(nil))
     loop.add(manager.networks)
+    manager.readFiles = { (configuration) throws(BuildError) in
+      do throws(MachineError) { return try DomainFiles.images(configuration) } catch { throw BuildError(error.description) }
+    }
+    manager.storeCore = { (name, bytes) throws(BuildError) in
+      // What was dumped before stays.
+      var number = 0
+      func path() -> String { "\(cores)/\(name)\(number == 0 ? "" : ".\(number)").core" }
+      while HostFile.exists(path()) { number += 1 }
+      do throws(MachineError) { try HostFile.store(bytes, to: path()) } catch { throw BuildError(error.description) }
+      return path()
+    }
     manager.onEnd = { [weak self] in self?.domainEnded($0) }
     if !quiet {
       manager.hypervisor.console.onLine = { HostFile.standardError("(XEN) \($0.text)\r\n") }
@@ -48,14 +60,23 @@ final class HypervisorSession {
 
   private(set) var service: HypervisorService?
 
-  /// Lets commands reach the hypervisor by a socket.
-  func serve(_ path: String) throws(MachineError) {
+  /// Lets commands reach the hypervisor by a socket, and Xen's tools the store by another one.
+  /// - Parameter store: its path; nil for one beside the first.
+  func serve(_ path: String, store: String?) throws(MachineError) {
     let service = HypervisorService(manager)
-    do throws(SocketError) { sockets.append(try StreamServer(path: path, name: "the hypervisor", service: service)) } catch {
+    try serve(path, "the hypervisor", service)
+    self.service = service
+    try serve(store ?? SocketAddress.store(beside: path), "the store", XenstoreSocket(manager.store))
+  }
+
+  private func serve(_ path: String, _ name: String, _ service: any StreamService) throws(MachineError) {
+    do throws(SocketError) {
+      let server = try StreamServer(path: path, name: name, service: service)
+      sockets.append(server)
+      loop.add(server)
+    } catch {
       throw MachineError(error)
     }
-    self.service = service
-    loop.add(sockets.last!)
   }
 
   /// Shows consoles on this terminal and takes what is typed there.

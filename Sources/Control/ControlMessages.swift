@@ -25,12 +25,27 @@ public enum ControlRequest: Codable, Equatable, Sendable {
   /// - waits: the answer comes when the domain has ended.
   case shutdown(domain: String, reboots: Bool, waits: Bool)
   case destroy(domain: String)
+  /// The answer comes when the file is written, or when that failed.
+  case save(domain: String, path: String, after: AfterSave)
+  /// Writes memory and processors to a file for debuggers.
+  case dumpCore(domain: String, path: String)
+  /// - configuration: to use instead of the saved one.
+  case restore(path: String, configuration: DomainSource?, paused: Bool)
   case virtualProcessors(domain: String?)
   /// Shows weights and caps, or changes those of one domain.
   case schedule(domain: String?, weight: Int?, cap: Int?)
   /// The hypervisor's messages.
   case log(clears: Bool)
   case statistics
+}
+
+/// What is to become of a domain that is saved.
+public enum AfterSave: String, Codable, Sendable {
+  case destroy
+  /// It runs on.
+  case resume
+  /// It goes on when it is unpaused.
+  case pause
 }
 
 /// A domain's configuration file as it was read, and where: relative paths in it are those of the command's user.

@@ -23,7 +23,7 @@ public enum SocketAddress {
   /// `$XDG_RUNTIME_DIR/xenolith.sock`, or else a name of the user's own in /tmp.
   public static var control: String { inRuntimeFolder("xenolith.sock", or: "xenolith-\(getuid()).sock") }
 
-  /// Where Xen's tools look for the store beside that: XENSTORED_PATH has to say so.
+  /// The store's beside that. Xen's tools find it there if XENSTORED_PATH says so.
   public static func store(beside control: String) -> String {
     control.hasSuffix(".sock") ? String(control.dropLast(5)) + "-xenstore.sock" : control + "-xenstore"
   }

@@ -23,8 +23,9 @@ public final class StreamConnection {
   private var sent = 0
   /// Received and not taken yet.
   var input: [UInt8] = []
-  /// Ends when everything is sent.
+  /// Ends when everything is sent, or at once.
   private(set) var isClosing = false
+  private(set) var isAborted = false
 
   init(_ descriptor: Int32) { self.descriptor = descriptor }
 
@@ -39,7 +40,13 @@ public final class StreamConnection {
     output += bytes
   }
 
+  /// Ends it when everything is sent; nothing more is received.
   public func close() { isClosing = true }
+
+  /// Ends it, whatever was not sent.
+  public func abort() { isAborted = true }
+
+  var isOver: Bool { isAborted || isClosing && backlog == 0 }
 
   /// Gives the host what it takes. Returns false when the client is gone.
   func flush() -> Bool {
@@ -113,7 +120,7 @@ public final class StreamServer: PollSource {
   public func flush() {
     for c in connections {
       fill(c)
-      if !c.flush() || c.isClosing && c.backlog == 0 { end(c) }
+      if !c.flush() || c.isOver { end(c) }
     }
   }
 
@@ -140,7 +147,7 @@ public final class StreamServer: PollSource {
       return end(c)
     }
     fill(c)
-    if !c.flush() || c.isClosing && c.backlog == 0 { end(c) }
+    if !c.flush() || c.isOver { end(c) }
   }
 
   private func offer(_ c: StreamConnection) {
@@ -149,7 +156,7 @@ public final class StreamServer: PollSource {
   }
 
   private func fill(_ c: StreamConnection) {
-    while c.backlog < Self.portion {
+    while c.backlog < Self.portion, !c.isAborted {
       let more = service.moreOutput(for: c, upTo: Self.portion)
       if more.isEmpty { break }
       c.send(more)

@@ -27,7 +27,7 @@ public final class DomainConsole {
 
   func drain() { ring?.drain() }
 
-  private func show(_ bytes: [UInt8]) {
+  func show(_ bytes: [UInt8]) {
     for viewer in viewers { viewer.show(bytes) }
     guard viewers.isEmpty else { return }
     unseen += bytes

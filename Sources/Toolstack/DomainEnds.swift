@@ -32,10 +32,30 @@ extension DomainManager {
       managed.console.drain()
       let id = managed.domain.id
       store.domainHasShutDown(id.rawValue)
-      let outcome = perform(action(for: reason, managed), on: managed, after: reason)
+      let outcome: DomainEnd.Outcome
+      if reason == .suspend {
+        guard let job = managed.save, finishSave(managed, job) else {
+          // Nobody asked for it, or the guest runs on: its suspension is cancelled.
+          if !managed.isAlive { runOn(managed) }
+          continue
+        }
+        dismantle(managed)
+        domains.removeAll { $0 === managed }
+        outcome = .gone
+      } else {
+        dropSave(managed)
+        outcome = perform(action(for: reason, managed), on: managed, after: reason)
+      }
       managed.endIsWanted = false
       onEnd?(DomainEnd(managed: managed, id: id, reason: reason, outcome: outcome))
     }
+  }
+
+  /// A domain that is being saved has ended otherwise.
+  func dropSave(_ managed: ManagedDomain) {
+    guard let job = managed.save else { return }
+    managed.save = nil
+    job.done(BuildError("domain \(managed.name) has ended before it was saved"))
   }
 
   /// What the configuration wants to happen.
@@ -60,14 +80,16 @@ extension DomainManager {
   private func perform(_ action: DomainConfiguration.EndAction, on managed: ManagedDomain, after reason: ShutdownReason) -> DomainEnd.Outcome {
     let end = "domain \(managed.name) ended: \(reason.name)"
     switch action {
-    case .destroy, .coredumpDestroy:
+    case .destroy:
       onEvent?(end)
+    case .coredumpDestroy:
+      onEvent?("\(end), \(dump(managed))")
     case .preserve:
       onEvent?("\(end), kept as it is")
       managed.isPreserved = true
       return .preserved
     case .restart, .coredumpRestart, .softReset:
-      onEvent?("\(end), starting again")
+      onEvent?("\(end), \(action == .coredumpRestart ? dump(managed) + ", " : "")starting again")
       dismantle(managed)
       if startAgain(managed) { return .restarted }
       domains.removeAll { $0 === managed }
@@ -84,6 +106,14 @@ extension DomainManager {
     return .gone
   }
 
+  /// Writes a domain's memory and processors to a file. Returns what is to be said about it.
+  private func dump(_ managed: ManagedDomain) -> String {
+    guard let storeCore else { return "not dumped" }
+    do throws(BuildError) { return "dumped to \(try storeCore(managed.name, hypervisor.coreDump(of: managed.domain)))" } catch {
+      return "not dumped: \(error)"
+    }
+  }
+
   /// Lets another managed domain have the domain that has ended, under another name.
   private func keep(_ managed: ManagedDomain) -> ManagedDomain {
     var number = 1
@@ -98,7 +128,7 @@ extension DomainManager {
 
   private func startAgain(_ managed: ManagedDomain) -> Bool {
     do throws(BuildError) {
-      let (built, link) = try build(managed.configuration, managed.images)
+      let (built, link) = try build(managed.configuration, try images(of: managed))
       managed.domain = built.domain
       managed.storeLink = link
       managed.devices.attach(to: built.domain, store, networks)

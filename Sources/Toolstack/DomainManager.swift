@@ -1,3 +1,4 @@
+import Control
 import Hypervisor
 import KernelImages
 import Processor
@@ -15,9 +16,16 @@ public final class DomainManager {
   /// Told of each end.
   public var onEnd: ((DomainEnd) -> Void)?
 
+  /// Writes a core file of a domain and returns its path.
+  public var storeCore: ((_ name: String, _ contents: [UInt8]) throws(BuildError) -> String)?
+  /// Reads the kernel and the initial RAM disk that a configuration names.
+  public var readFiles: ((DomainConfiguration) throws(BuildError) -> (kernel: [UInt8], ramdisk: [UInt8]))?
+
   public init(memoryBytes: UInt64, model: CPUModel) {
     hypervisor = Hypervisor(memoryBytes: memoryBytes, model: model)
     networks = VirtualNetworks(hypervisor)
+    // Domains are introduced by whoever builds them.
+    store.host.introduce = { _, _, _, _ in false }
     // Permissions for a domain that is not there must not hold for one that comes later.
     store.host.domainExists = { [unowned hypervisor] id in id == 0 || hypervisor.domains[DomainID(id)] != nil }
   }
@@ -27,14 +35,29 @@ public final class DomainManager {
   /// Makes a domain and lets it run.
   /// - Parameters:
   ///   - kernel: the kernel file's bytes; `ramdisk` those of the initial RAM disk.
+  ///   - source: the configuration's file, without which the domain cannot be saved.
   ///   - paused: it waits for `unpause`.
   @discardableResult
   public func create(
-    _ configuration: DomainConfiguration, kernel: [UInt8], ramdisk: [UInt8], paused: Bool = false
+    _ configuration: DomainConfiguration, kernel: [UInt8], ramdisk: [UInt8], source: DomainSource? = nil, paused: Bool = false
   ) throws(BuildError) -> ManagedDomain {
     if domains.contains(where: { $0.name == configuration.name }) {
       throw BuildError("a domain with the name \(configuration.name) exists already")
     }
+    let images = try images(configuration, kernel: kernel, ramdisk: ramdisk)
+    let devices = try DomainDevices(configuration)
+    let (built, link) = try build(configuration, images)
+    let managed = ManagedDomain(
+      name: configuration.name, configuration: configuration, source: source, images: images, built: built, storeLink: link)
+    managed.startedAt = hypervisor.now
+    managed.devices = devices
+    devices.attach(to: built.domain, store, networks)
+    domains.append(managed)
+    if paused { managed.isPaused = true } else { hypervisor.unpause(built.domain) }
+    return managed
+  }
+
+  private func images(_ configuration: DomainConfiguration, kernel: [UInt8], ramdisk: [UInt8]) throws(BuildError) -> DomainImages {
     let name = configuration.kernel ?? "the kernel"
     let parsed: DomainKernel
     switch configuration.type {
@@ -43,16 +66,16 @@ public final class DomainManager {
     case .hvm:
       throw BuildError("domain \(configuration.name) has type = \"hvm\", which is not there yet: \"pv\" and \"pvh\" are")
     }
-    let images = DomainImages(kernel: parsed, ramdisk: ramdisk)
-    let devices = try DomainDevices(configuration)
-    let (built, link) = try build(configuration, images)
-    let managed = ManagedDomain(name: configuration.name, configuration: configuration, images: images, built: built, storeLink: link)
-    managed.startedAt = hypervisor.now
-    managed.devices = devices
-    devices.attach(to: built.domain, store, networks)
-    domains.append(managed)
-    if paused { managed.isPaused = true } else { hypervisor.unpause(built.domain) }
-    return managed
+    return DomainImages(kernel: parsed, ramdisk: ramdisk)
+  }
+
+  /// What a domain starts from again.
+  func images(of managed: ManagedDomain) throws(BuildError) -> DomainImages {
+    if let images = managed.images { return images }
+    guard let (kernel, ramdisk) = try readFiles?(managed.configuration) else { throw BuildError("its files are not at hand") }
+    let images = try images(managed.configuration, kernel: kernel, ramdisk: ramdisk)
+    managed.images = images
+    return images
   }
 
   /// Builds the domain inside the hypervisor, paused, with its nodes in xenstore.
@@ -121,7 +144,7 @@ public final class DomainManager {
   }
 
   /// What a domain finds about itself in xenstore, as Xen's tools write it (docs/misc/xenstore-paths.pandoc).
-  private func describe(_ built: BuiltDomain, _ configuration: DomainConfiguration) {
+  func describe(_ built: BuiltDomain, _ configuration: DomainConfiguration) {
     let id = built.domain.id.rawValue
     let path = "/local/domain/\(id)"
     let readable = [XenstorePermission(.none, 0), XenstorePermission(.read, id)]
@@ -170,6 +193,7 @@ public final class DomainManager {
   /// Lets xenstore tell domains what they watch, and forget what they do not fetch. To be called now and then.
   public func service() {
     store.advance(to: hypervisor.now / 1_000_000)
+    dropLateSaves()
     networks.service()
     for managed in domains where managed.isAlive {
       managed.devices.service()
@@ -207,6 +231,7 @@ public final class DomainManager {
   /// Ends a domain at once, without asking it.
   public func destroy(_ managed: ManagedDomain) {
     let id = managed.domain.id
+    dropSave(managed)
     dismantle(managed)
     domains.removeAll { $0 === managed }
     onEvent?("domain \(managed.name) was destroyed")

@@ -1,3 +1,4 @@
+import Control
 import Hypervisor
 import XenABI
 
@@ -5,10 +6,14 @@ import XenABI
 public final class ManagedDomain {
   public internal(set) var name: String
   public let configuration: DomainConfiguration
+  /// The configuration's file; nil for one that was made without.
+  let source: DomainSource?
   public internal(set) var domain: Domain
   public let console = DomainConsole()
-  /// What it is started from again.
-  let images: DomainImages
+  /// What it is started from again; nil for a restored one, whose files are read when they are needed.
+  var images: DomainImages?
+  /// It is being saved.
+  var save: SaveJob?
   var storeLink: StoreLink
   var devices = DomainDevices()
   /// By command.
@@ -21,9 +26,12 @@ public final class ManagedDomain {
   /// The next end was asked for by command: it is no sign of a guest that cannot run.
   var endIsWanted = false
 
-  init(name: String, configuration: DomainConfiguration, images: DomainImages, built: BuiltDomain, storeLink: StoreLink) {
+  init(
+    name: String, configuration: DomainConfiguration, source: DomainSource?, images: DomainImages?, built: BuiltDomain, storeLink: StoreLink
+  ) {
     self.name = name
     self.configuration = configuration
+    self.source = source
     self.images = images
     domain = built.domain
     self.storeLink = storeLink
@@ -34,6 +42,7 @@ public final class ManagedDomain {
   init(keeping other: ManagedDomain, as name: String) {
     self.name = name
     configuration = other.configuration
+    source = other.source
     images = other.images
     domain = other.domain
     storeLink = other.storeLink

@@ -132,6 +132,9 @@ public final class XenstoreServer {
 
   public func hasOutput(on id: XenstoreConnectionID) -> Bool { connections[id]?.hasOutput ?? false }
 
+  /// Bytes that wait for the client.
+  public func outputSize(on id: XenstoreConnectionID) -> Int { connections[id]?.outputSize ?? 0 }
+
   /// Bytes for the client, at most `limit`.
   public func takeOutput(on id: XenstoreConnectionID, upTo limit: Int) -> [UInt8] {
     guard let c = connections[id] else { return [] }

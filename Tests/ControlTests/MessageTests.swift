@@ -7,6 +7,7 @@ import Testing
       .list(domain: nil), .list(domain: "a"), .create(DomainSource(text: [0, 255, 10], file: "g.cfg", directory: "/tmp"), paused: true),
       .console(domain: "1"), .input(bytes: .init([27, 0, 200])), .pause(domain: "ü"), .unpause(domain: "\"\n"),
       .shutdown(domain: "a", reboots: true, waits: false), .destroy(domain: ""), .virtualProcessors(domain: nil),
+      .save(domain: "a", path: "/f", after: .pause), .restore(path: "/f", configuration: nil, paused: true), .dumpCore(domain: "a", path: "/c"),
       .schedule(domain: "a", weight: 512, cap: nil), .log(clears: true), .statistics,
     ]
     for (n, request) in requests.enumerated() {

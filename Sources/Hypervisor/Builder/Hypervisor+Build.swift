@@ -106,9 +106,27 @@ extension Hypervisor {
       destroy(domain)
       throw error
     }
-    let console = ConsoleRing(domain: domain, page: frames.contents(consoleFrame), port: consolePort)
-    domain.events[consolePort].binding = .service(console)
-    return BuiltDomain(domain: domain, console: console, storePage: frames.contents(storeFrame), storeFrame: storeNumber, storePort: storePort)
+    do throws(XenError) {
+      return try attachServices(to: domain, store: (storeFrame, storePort), console: (consoleFrame, consolePort), number: storeNumber)
+    } catch {
+      destroy(domain)
+      throw BuildError("the pages of domain \(request.name) for its services cannot be used (\(error))")
+    }
+  }
+
+  /// Joins a domain's pages for console and xenstore with their services. As the services write there, the pages cannot become page tables,
+  /// nor anybody else's.
+  /// - Parameter number: of the store's frame, as the guest counts.
+  func attachServices(
+    to domain: Domain, store: (frame: MachineFrameNumber, port: EventPort), console: (frame: MachineFrameNumber, port: EventPort), number: UInt64
+  ) throws(XenError) -> BuiltDomain {
+    for frame in [store.frame, console.frame] {
+      try domain.getAndType(frame, .writable)
+      domain.serviceFrames.append(frame)
+    }
+    let ring = ConsoleRing(domain: domain, page: frames.contents(console.frame), port: console.port)
+    domain.events[console.port].binding = .service(ring)
+    return BuiltDomain(domain: domain, console: ring, storePage: frames.contents(store.frame), storeFrame: number, storePort: store.port)
   }
 
   /// Gives everything back that a domain has.
@@ -123,6 +141,6 @@ extension Hypervisor {
 }
 
 /// Stands for a service until that is made.
-private final class ServiceRelay: EventService {
+final class ServiceRelay: EventService {
   func guestNotified(_ domain: Domain, port: EventPort) {}
 }

@@ -265,19 +265,7 @@ struct ParavirtualBuilder {
   }
 
   private func makeProcessors(_ count: Int, root: MachineFrameNumber, startInfo: UInt64, stack: UInt64) throws(XenError) {
-    for n in 0..<count {
-      try domain.makePerDomainTables(n)
-      let v = VCPU(domain: domain, index: n)
-      domain.vcpus.append(v)
-      v.prepareProcessor()
-      v.writeTimeInfo()
-      if domain.isCompat {
-        guard let monitor = domain.hypervisor.allocateFrame(for: .xen, shared: true) else { throw .ENOMEM }
-        domain.perDomainTables.append(monitor)
-        v.monitorTable = monitor
-        domain.hypervisor.installOwnSlots(monitor, of: domain)
-      }
-    }
+    for n in 0..<count { _ = try domain.addProcessor(n) }
     let v = domain.vcpus[0]
     try domain.pin(root, domain.rootType)
     try domain.loadRoot(root, v)
@@ -299,6 +287,24 @@ struct ParavirtualBuilder {
     v.start(first)
     v.upcallMask = true
     v.bringUp()
+  }
+}
+
+extension Domain {
+  /// One more virtual processor, without page tables yet.
+  func addProcessor(_ n: Int) throws(XenError) -> VCPU {
+    try makePerDomainTables(n)
+    let v = VCPU(domain: self, index: n)
+    vcpus.append(v)
+    v.prepareProcessor()
+    v.writeTimeInfo()
+    if isCompat {
+      guard let monitor = hypervisor.allocateFrame(for: .xen, shared: true) else { throw .ENOMEM }
+      perDomainTables.append(monitor)
+      v.monitorTable = monitor
+      hypervisor.installOwnSlots(monitor, of: self)
+    }
+    return v
   }
 }
 

@@ -13,6 +13,8 @@ extension Domain {
       }
     }
     stopFIFO()
+    for frame in serviceFrames { putAndType(frame) }
+    serviceFrames = []
     for v in vcpus {
       v.processor.requestStop()
       v.leaveMemory()

@@ -55,6 +55,10 @@ public final class Domain {
   public var weight = 256
   public var cap = 0
   public var handle = [UInt8](repeating: 0, count: 16)
+  /// What the domain's system time is ahead of the hypervisor's, in ns, modulo 2⁶⁴: that of a restored domain goes on where it was.
+  var timeOffset: UInt64 = 0
+  /// Pages of the domain's rings with services of the hypervisor, which write to them: they stay writable memory of the domain.
+  var serviceFrames: [MachineFrameNumber] = []
   /// Told of what the domain writes to Xen's console, and of its end.
   public weak var observer: (any DomainObserver)?
 
@@ -94,6 +98,14 @@ public final class Domain {
   /// Forgets all translations of the domain's processors.
   func flushAll() {
     for v in vcpus { v.flush() }
+  }
+
+  // MARK: Time
+
+  /// When a time of the guest's clock comes, on the hypervisor's: now, where it is over.
+  func hostTime(ofGuest time: UInt64) -> UInt64 {
+    let now = hypervisor.now, here = now &+ timeOffset
+    return time <= here ? now : now &+ min(time - here, .max >> 1)
   }
 
   // MARK: Life

@@ -109,10 +109,14 @@ extension VCPU {
 
   // MARK: vm_assist
 
+  /// Bits that the guest may set.
+  var knownAssists: UInt64 {
+    VMAssist.writablePageTables | VMAssist.extendedCR3 | VMAssist.architecturalIOPL | VMAssist.runstateUpdateFlag
+      | (isCompatCall ? VMAssist.segments4GB | VMAssist.segments4GBNotify : VMAssist.m2pStrict)
+  }
+
   func vmAssist(_ a: HypercallArguments) throws(XenError) -> HypercallOutcome {
-    var known: UInt64 = VMAssist.writablePageTables | VMAssist.extendedCR3 | VMAssist.architecturalIOPL | VMAssist.runstateUpdateFlag
-    known |= isCompatCall ? VMAssist.segments4GB | VMAssist.segments4GBNotify : VMAssist.m2pStrict
-    guard a[1] < 64, known >> a[1] & 1 != 0 else { throw .EINVAL }
+    guard a[1] < 64, knownAssists >> a[1] & 1 != 0 else { throw .EINVAL }
     switch a[0] {
     case VMAssist.enable: domain.assists |= 1 << a[1]
     case VMAssist.disable: domain.assists &= ~(1 << a[1])
@@ -144,7 +148,7 @@ extension VCPU {
 
   func setTimerOp(_ a: HypercallArguments) -> HypercallOutcome {
     let time = isCompatCall ? a[0] | a[1] << 32 : a[0]
-    singleShot = time == 0 ? nil : time
+    singleShot = time == 0 ? nil : domain.hostTime(ofGuest: time)
     hypervisor.timersChanged(self)
     return .zero
   }

@@ -67,16 +67,19 @@ extension VCPU {
       ports.append(port)
     }
     if ports.contains(where: { domain.isPending($0) }) { return }
-    if timeout != 0, timeout <= hypervisor.now { return }
+    if timeout != 0, timeout <= hypervisor.now &+ domain.timeOffset { return }
     state = .blocked
     pollPorts = ports
     isPolling = true
-    pollUntil = timeout == 0 ? nil : timeout
+    pollUntil = timeout == 0 ? nil : domain.hostTime(ofGuest: timeout)
     hypervisor.timersChanged(self)
     processor.requestStop()
   }
 
   // MARK: vcpu_op
+
+  /// Periods in ns that a periodic timer may have.
+  static let timerPeriods: ClosedRange<UInt64> = 1_000_000...UInt64.max >> 2
 
   func vcpuOp(_ a: HypercallArguments) throws(XenError) -> HypercallOutcome {
     guard a[1] < UInt64(domain.vcpus.count) else { throw .ENOENT }
@@ -105,7 +108,8 @@ extension VCPU {
       try storeRunstate(of: target, at: target.runstateAddress)
     case VCPUOp.setPeriodicTimer:
       let period = try load(a[2], as: UInt64.self)
-      if period < 1_000_000 { throw .EINVAL }
+      // The upper bound is Xen's, too: sums of times do not overflow.
+      guard VCPU.timerPeriods.contains(period) else { throw .EINVAL }
       target.periodNanoseconds = period
       target.nextPeriod = hypervisor.now &+ period
       hypervisor.timersChanged(target)
@@ -117,8 +121,8 @@ extension VCPU {
       var reader = GuestReader(self, a[2])
       let time = try reader.next(UInt64.self), flags = try reader.next(UInt32.self)
       // VCPU_SSHOTTMR_future: a time that is over is refused.
-      if flags & 1 != 0, time < hypervisor.now { throw .ETIME }
-      singleShot = time
+      if flags & 1 != 0, time < hypervisor.now &+ domain.timeOffset { throw .ETIME }
+      singleShot = domain.hostTime(ofGuest: time)
       hypervisor.timersChanged(self)
     case VCPUOp.stopSingleshotTimer:
       if target !== self { throw .EINVAL }
@@ -147,7 +151,7 @@ extension VCPU {
     // A 32-bit guest aligns the 64-bit fields to four bytes.
     let step: UInt64 = domain.isCompat ? 4 : 8
     try store(address, UInt32(r.kind.rawValue))
-    try store(address &+ step, r.since)
+    try store(address &+ step, r.since &+ domain.timeOffset)
     for n in 0..<4 { try store(address &+ step &+ 8 &+ UInt64(n) * 8, r.total(RunStateKind(rawValue: n)!, at: hypervisor.now)) }
   }
 

@@ -224,7 +224,7 @@ extension VCPU {
 
   private var guestCR4: UInt64 { cpu.s.pointee.cr4 & ~(CR4.PGE | CR4.PCIDE) }
 
-  private func setGuestCR4(_ value: UInt64) {
+  func setGuestCR4(_ value: UInt64) {
     let s = cpu.s
     let known = cpu.knownCR4 & Self.ownCR4
     let new = (s.pointee.cr4 & ~Self.ownCR4) | (value & known)

@@ -1,0 +1,141 @@
+import Control
+import Hypervisor
+import Platform
+import XenABI
+import Xenstore
+
+/// A save that waits for the guest to suspend itself.
+struct SaveJob {
+  var after: AfterSave
+  /// Hypervisor's time after which nobody waits any more.
+  var deadline: UInt64
+  var wasPaused: Bool
+  /// Takes the file.
+  var store: ([UInt8]) throws(BuildError) -> Void
+  var done: (BuildError?) -> Void
+}
+
+/// Saving domains to files, and making domains from them.
+extension DomainManager {
+  /// Time that a guest gets to suspend itself, in nanoseconds.
+  private static let patience: UInt64 = 60_000_000_000
+
+  // MARK: Saving
+
+  /// Begins to save a domain: its kernel is asked by xenstore to suspend itself.
+  /// - Parameters:
+  ///   - store: writes the file's bytes, when there are some.
+  ///   - done: told the end, with what went wrong; the domain runs on then.
+  public func save(
+    _ managed: ManagedDomain, then after: AfterSave, store write: @escaping ([UInt8]) throws(BuildError) -> Void,
+    done: @escaping (BuildError?) -> Void
+  ) throws(BuildError) {
+    guard managed.source != nil else { throw BuildError("domain \(managed.name) has no configuration file to be restored with") }
+    guard managed.save == nil else { throw BuildError("domain \(managed.name) is being saved already") }
+    let feature = try? store.readString("/local/domain/\(managed.domain.id.rawValue)/control/feature-suspend")
+    guard feature == "1" else { throw BuildError("domain \(managed.name) has not said that it can suspend itself") }
+    managed.save = SaveJob(
+      after: after, deadline: hypervisor.now &+ Self.patience, wasPaused: managed.isPaused, store: write, done: done)
+    unpause(managed)
+    requestShutdown(managed, "suspend")
+  }
+
+  /// The domain has suspended itself.
+  /// - Returns: whether it has ended by that.
+  func finishSave(_ managed: ManagedDomain, _ job: SaveJob) -> Bool {
+    managed.save = nil
+    managed.endIsWanted = false
+    var failure: BuildError?
+    do throws(BuildError) {
+      try job.store(try contents(of: managed))
+    } catch {
+      failure = error
+    }
+    if failure == nil, job.after == .destroy {
+      onEvent?("domain \(managed.name) was saved")
+      job.done(nil)
+      return true
+    }
+    if failure == nil ? job.after == .pause : job.wasPaused { pause(managed) }
+    runOn(managed)
+    job.done(failure)
+    return false
+  }
+
+  /// Lets a domain go on that has suspended itself.
+  func runOn(_ managed: ManagedDomain) {
+    store.domainHasResumed(managed.domain.id.rawValue)
+    hypervisor.resume(managed.domain)
+  }
+
+  /// Gives up on guests that do not suspend themselves.
+  func dropLateSaves() {
+    for managed in domains {
+      guard let job = managed.save, hypervisor.now >= job.deadline else { continue }
+      try? store.write("/local/domain/\(managed.domain.id.rawValue)/control/shutdown", "")
+      managed.save = nil
+      if job.wasPaused { pause(managed) }
+      job.done(BuildError("domain \(managed.name) has not suspended itself within \(Self.patience / 1_000_000_000) seconds"))
+    }
+  }
+
+  private func contents(of managed: ManagedDomain) throws(BuildError) -> [UInt8] {
+    guard let source = managed.source else { throw BuildError("domain \(managed.name) has no configuration file to be restored with") }
+    let domain = managed.domain
+    return try SaveFile.make(name: managed.name, source: source, nodes: guestNodes(domain)) { (w) throws(BuildError) in
+      try hypervisor.save(domain, to: &w)
+    }
+  }
+
+  /// What a guest has written about itself. Its devices and requests to it are made anew.
+  private func guestNodes(_ domain: Domain) -> [SaveFile.SavedNode] {
+    let root = "/local/domain/\(domain.id.rawValue)"
+    var nodes: [SaveFile.SavedNode] = []
+    // What its kernel can be asked for it says only once, when it starts.
+    var open = ["attr", "data", "drivers", "feature", "control/feature-poweroff", "control/feature-reboot", "control/feature-suspend"]
+    while let path = open.popLast() {
+      guard let value = try? store.read("\(root)/\(path)"), let children = try? store.list("\(root)/\(path)") else { continue }
+      nodes.append(SaveFile.SavedNode(path: path, value: value))
+      open += children.reversed().map { "\(path)/\($0)" }
+    }
+    return nodes
+  }
+
+  // MARK: Restoring
+
+  /// Makes a domain from a file's bytes, which may be anything, and lets it run on.
+  /// - Parameter source: a configuration to use instead of the saved one.
+  public func restore(_ bytes: [UInt8], source other: DomainSource? = nil, paused: Bool = false) throws(BuildError) -> ManagedDomain {
+    let file = try SaveFile(bytes)
+    let source = other ?? file.source
+    var configuration: DomainConfiguration
+    do throws(ConfigurationError) { configuration = try DomainConfiguration(parsing: Array(source.text), file: source.file) } catch {
+      throw BuildError("its configuration is no good: \(error)")
+    }
+    configuration.resolvePaths(in: source.directory)
+    let name = other == nil ? file.name : configuration.name
+    if domains.contains(where: { $0.name == name }) { throw BuildError("a domain with the name \(name) exists already") }
+    let devices = try DomainDevices(configuration)
+    let link = StoreLink(store)
+    var reader = file.domain
+    let built = try hypervisor.restore(&reader, name: name, weight: configuration.weight, cap: configuration.cap, store: link)
+    guard reader.isAtEnd else {
+      hypervisor.destroy(built.domain)
+      throw BuildError("the saved domain \(name) is followed by something unknown")
+    }
+    link.attach(built)
+    describe(built, configuration)
+    let root = "/local/domain/\(built.domain.id.rawValue)"
+    for node in file.nodes {
+      try? store.write("\(root)/\(node.path)", node.value)
+      try? store.setPermissions("\(root)/\(node.path)", [XenstorePermission(.none, built.domain.id.rawValue)])
+    }
+    let managed = ManagedDomain(name: name, configuration: configuration, source: source, images: nil, built: built, storeLink: link)
+    managed.startedAt = hypervisor.now
+    managed.devices = devices
+    devices.attach(to: built.domain, store, networks)
+    domains.append(managed)
+    if paused { managed.isPaused = true } else { hypervisor.unpause(built.domain) }
+    return managed
+  }
+}
