@@ -517,7 +517,7 @@ def domains_are_saved_and_restored_under_load():
             console = second.console("sums")
             console.type("\x03")
             console.wait_for(PROMPT, 60)
-            console.type("dmesg | grep -c -E 'WARNING|Oops|BUG:|stall'\r")
+            console.type("dmesg | grep -c -E 'WARNING:|Oops|BUG:|rcu.*stall'\r")
             console.wait_for(r"\b0\r?\n", 60)
             second.run("reboot", "-w", "sums")
             console.wait_for("Linux version", 90)
