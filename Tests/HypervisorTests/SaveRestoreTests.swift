@@ -119,8 +119,9 @@ private final class Nobody: EventService {
     }
     #expect(h.frames.entry(frames[list + 1]!, 511) == UInt64(1) << 63 | 5, "what is no frame stays")
     #expect(info.load(fromByteOffset: StartInfoLayout.wide.sharedInfo, as: UInt64.self) == built.domain.sharedInfo.address)
-    #expect(info.load(fromByteOffset: StartInfoLayout.wide.storeFrame, as: UInt64.self) == built.storeFrame.rawValue)
-    #expect(h.frames[built.storeFrame].pointee.type == .writable && h.frames[built.storeFrame].pointee.typeCount > 0)
+    #expect(info.load(fromByteOffset: StartInfoLayout.wide.storeFrame, as: UInt64.self) == built.storeFrame)
+    let store = MachineFrameNumber(built.storeFrame)
+    #expect(h.frames[store].pointee.type == .writable && h.frames[store].pointee.typeCount > 0)
     h.destroy(built.domain)
     #expect(frames.values.allSatisfy { h.frames.owner($0) == nil }, "all of it is given back")
   }
