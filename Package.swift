@@ -60,7 +60,7 @@ let package = Package(
     .target(name: "HostOracle"),
     .target(
       name: "Conformance",
-      dependencies: ["HostOracle", "Interpreter", "Machine", "Platform", "Processor", "SoftFloat", "X86", "X86Decoder"]),
+      dependencies: ["HostOracle", "Hypervisor", "Interpreter", "Machine", "Platform", "Processor", "SoftFloat", "X86", "X86Decoder", "XenABI"]),
 
     // The program.
     .target(name: "Display", dependencies: ["CZlib", "Devices"]),

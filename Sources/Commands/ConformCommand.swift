@@ -5,7 +5,7 @@ import Machine
 struct ConformCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "conform",
-    abstract: "Compares the emulated processor with hardware and test ROMs.",
+    abstract: "Compares the emulated processor with hardware and test ROMs, and tests that domains stay apart.",
     discussion: """
       Every subcommand ends with a line "N passed, N failed, N skipped" and
       exits with 0 only if nothing failed.
@@ -15,13 +15,14 @@ struct ConformCommand: ParsableCommand {
         xenolith conform host --count 1000000 --seed 2
         xenolith conform rom test386.bin --post-port 0x190 --output-port 0xe9
         xenolith conform fuzz --seconds 3600 --json result.json
+        xenolith conform isolation --count 1000000
 
       Exit codes:
         0    nothing failed        1    something failed
         64   usage error           65   bad test file
         66   file missing          70   internal error
       """,
-    subcommands: [ConformMOOCommand.self, ConformHostCommand.self, ConformROMCommand.self, ConformFuzzCommand.self])
+    subcommands: [ConformMOOCommand.self, ConformHostCommand.self, ConformROMCommand.self, ConformFuzzCommand.self, ConformIsolationCommand.self])
 }
 
 /// A shard as `K/N`.

@@ -36,6 +36,8 @@ public final class Hypervisor {
   private var compatTable: (first: MachineFrameNumber, l1: [MachineFrameNumber]) = (.invalid, [])
   private var machineToPhysicalRoot: MachineFrameNumber = .invalid
   private var machineToPhysicalFirst: MachineFrameNumber = .invalid
+  /// Where instructions write that are meant for page tables.
+  private(set) var pageTableCopy: MachineFrameNumber = .invalid
   private var reservedGDTPages: (wide: MachineFrameNumber, compat: MachineFrameNumber) = (.invalid, .invalid)
 
   /// - Parameters:
@@ -124,6 +126,7 @@ public final class Hypervisor {
       frames.setEntry(compatTable.l1.last!, n % 512, (compatTable.first.address + UInt64(n) * 4096) | flags)
     }
     reservedGDTPages = (frame(), frame())
+    pageTableCopy = frame()
     for (page, descriptors) in [(reservedGDTPages.wide, ReservedDescriptors.wide), (reservedGDTPages.compat, ReservedDescriptors.compat)] {
       for (n, d) in descriptors.enumerated() { frames.setEntry(page, n, d) }
     }
@@ -146,10 +149,15 @@ public final class Hypervisor {
 
   /// Fills the hypervisor's slots of a top-level table.
   func installOwnSlots(_ table: MachineFrameNumber, of domain: Domain) {
-    removeOwnSlots(table)
-    frames.setEntry(table, XenLayout.machineToPhysicalSlot, machineToPhysicalRoot.address | PTE.present | PTE.user | PTE.accessed | PTE.noExecute)
-    if let l3 = domain.perDomainTables.first {
-      frames.setEntry(table, XenLayout.perDomainSlot, l3.address | PTE.present | PTE.writable | PTE.accessed | PTE.noExecute)
+    for slot in XenLayout.firstSlot...XenLayout.lastSlot { frames.setEntry(table, slot, ownSlot(slot, of: domain)) }
+  }
+
+  /// What belongs into a slot of the hypervisor's.
+  func ownSlot(_ slot: Int, of domain: Domain) -> UInt64 {
+    switch slot {
+    case XenLayout.machineToPhysicalSlot: return machineToPhysicalRoot.address | PTE.present | PTE.user | PTE.accessed | PTE.noExecute
+    case XenLayout.perDomainSlot: return domain.perDomainTables.first.map { $0.address | PTE.present | PTE.writable | PTE.accessed | PTE.noExecute } ?? 0
+    default: return 0
     }
   }
 

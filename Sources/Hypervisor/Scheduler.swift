@@ -29,9 +29,13 @@ struct Scheduler {
   /// Until when each physical processor was busy.
   var processors: [UInt64] = [0]
   /// Longest turn, in ns.
-  var slice: UInt64 { processors.count == 1 ? 1_000_000 : 500_000 }
+  var slice: UInt64 { min(processors.count == 1 ? 1_000_000 : 500_000, longestTurn) }
+  /// Shorter turns, which tests ask for.
+  var longestTurn = UInt64.max
   /// Of caps, in ns.
   static let period: UInt64 = 30_000_000
+  /// Times from here on never come: 146 years.
+  static let never: UInt64 = 1 << 62
   /// Set when the running processor gives up its turn.
   var yielded = false
   /// Virtual time of the last one that was chosen: who wakes up after a long sleep starts from here.
@@ -195,7 +199,7 @@ extension Hypervisor {
         next = min(next, v.singleShot ?? .max, v.nextPeriod, v.pollUntil ?? .max)
       }
     }
-    return next == .max ? nil : next
+    return next >= Scheduler.never ? nil : next
   }
 
   private func fireTimers() {

@@ -20,23 +20,29 @@ extension Domain {
       v.leaveMemory()
     }
     // Without roots and pins no frame is a page table any more.
-    for frame in ownedFrames.map({ MachineFrameNumber($0) }) where frames[frame].pointee.flags & FrameInfo.pinned != 0 {
+    let all = ownedFrames.union(releasedFrames).sorted().map { MachineFrameNumber($0) }
+    for frame in all where frames.owner(frame) == id && frames[frame].pointee.flags & FrameInfo.pinned != 0 {
       frames[frame].pointee.flags &= ~FrameInfo.pinned
       putAndType(frame)
     }
     hvm?.shadow?.tearDown()
     var granted: [UInt64: UInt32] = [:]
     for use in grants.active.values { granted[use.frame.rawValue, default: 0] += UInt32(use.readers + use.writers) }
-    for number in ownedFrames.sorted() {
-      let frame = MachineFrameNumber(number)
+    for frame in all where frames.owner(frame) == id && frames[frame].pointee.flags & FrameInfo.shared == 0 {
       hypervisor.setPhysical(of: frame, to: ~0)
       // Tables that referred to each other in a circle keep each other; nobody else does.
-      let others = granted[number] ?? 0
+      let others = granted[frame.rawValue] ?? 0
       let p = frames[frame]
-      if p.pointee.references > others + 1 { p.pointee.references = others + 1 }
-      _ = frames.release(frame)
+      if p.pointee.flags & FrameInfo.allocated != 0 {
+        if p.pointee.references > others + 1 { p.pointee.references = others + 1 }
+        _ = frames.release(frame)
+      } else if p.pointee.references > others {
+        p.pointee.references = others + 1
+        frames.put(frame)
+      }
     }
     ownedFrames = []
+    releasedFrames = []
     for frame in grants.frames + grants.statusFrames + perDomainTables + [sharedInfo] { hypervisor.freeShared(frame) }
     grants.frames = []
     grants.statusFrames = []

@@ -33,6 +33,8 @@ public final class Domain {
 
   /// Frames the domain has, in the order of its pseudo-physical numbers at its birth; for giving them back.
   var ownedFrames: Set<UInt64> = []
+  /// Frames it has given back while they were in use: they are free when that ends, at the latest with the domain. May name others' by then.
+  var releasedFrames: Set<UInt64> = []
   /// Most frames it may have.
   public internal(set) var maximumFrames: UInt64 = 0
   /// Highest pseudo-physical frame number the guest has told of.
@@ -88,6 +90,7 @@ public final class Domain {
   func releaseFrame(_ frame: MachineFrameNumber) -> Bool {
     guard frames.isRAM(frame), frames[frame].pointee.flags & FrameInfo.shared == 0, frames.release(frame) else { return false }
     ownedFrames.remove(frame.rawValue)
+    if frames.owner(frame) == id { releasedFrames.insert(frame.rawValue) }
     return true
   }
 

@@ -73,6 +73,8 @@ public final class VCPU {
   // — time
   /// Virtual time minus instructions retired while it runs.
   var timeBase: UInt64 = 0
+  /// Instructions retired when the hypercall under way began.
+  var callStart: UInt64 = 0
   var singleShot: UInt64?
   var periodNanoseconds: UInt64 = 0
   var nextPeriod: UInt64 = .max

@@ -41,6 +41,8 @@ struct EventChannels {
   /// Most ports the domain may have.
   var limit: Int
   private(set) var channels: [Channel] = [Channel(binding: .reserved)]
+  /// No port below is free.
+  private var firstFree = 1
 
   init(limit: Int) { self.limit = limit }
 
@@ -48,12 +50,16 @@ struct EventChannels {
 
   subscript(_ port: EventPort) -> Channel {
     get { channels[Int(port)] }
-    set { channels[Int(port)] = newValue }
+    set {
+      channels[Int(port)] = newValue
+      if case .free = newValue.binding { firstFree = min(firstFree, Int(port)) }
+    }
   }
 
   /// A free port. Ports come lowest first.
   mutating func allocate() throws(XenError) -> EventPort {
-    for n in 1..<channels.count {
+    for n in firstFree..<max(firstFree, channels.count) {
+      firstFree = n
       if case .free = channels[n].binding { return EventPort(n) }
     }
     if channels.count >= limit { throw .ENOSPC }

@@ -91,17 +91,18 @@ struct GrantEntry {
 extension Domain {
   /// Makes room for a number of frames.
   func growGrantTable(to count: Int) throws(XenError) {
+    // Each entry of version 2 has its status word before anybody can use it.
+    if grants.version == 2 { try growStatusFrames(for: count) }
     while grants.frames.count < count {
       guard let frame = hypervisor.allocateFrame(for: id, shared: true) else { throw .ENOMEM }
       hypervisor.setPhysical(of: frame, to: ~0)
       grants.frames.append(frame)
     }
-    if grants.version == 2 { try growStatusFrames() }
   }
 
-  /// A status word for each entry of version 2.
-  func growStatusFrames() throws(XenError) {
-    let needed = (grants.frames.count * 256 * 2 + 4095) / 4096
+  /// A status word for each entry of version 2, in a table of so many frames.
+  func growStatusFrames(for count: Int) throws(XenError) {
+    let needed = (count * 256 * 2 + 4095) / 4096
     while grants.statusFrames.count < max(needed, 1) {
       guard let frame = hypervisor.allocateFrame(for: id, shared: true) else { throw .ENOMEM }
       hypervisor.setPhysical(of: frame, to: ~0)

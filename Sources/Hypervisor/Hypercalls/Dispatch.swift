@@ -24,15 +24,23 @@ extension VCPU {
   /// Time that a hypercall takes, and each entry of a batch, in instructions: a guest that only calls the hypervisor uses its turn up too.
   static let callCost: UInt64 = 100
   static let entryCost: UInt64 = 20
+  /// Of an exception, and of an instruction carried out for the guest.
+  static let exceptionCost: UInt64 = 50
+  /// Time after which a batch goes on later, so that others have their turns.
+  static let longCall: UInt64 = 1_000_000
 
   /// Lets the work for the guest count as the guest's time.
   func charge(_ instructions: UInt64) { cpu.s.pointee.retired &+= instructions }
+
+  /// The hypercall under way has taken as long as it may at once.
+  var hasTakenLong: Bool { cpu.s.pointee.retired &- callStart > Self.longCall }
 
   /// SYSCALL, or the hypercall page: number in RAX; arguments in RDI, RSI, RDX, R10, R8, R9.
   func hypercall64() {
     let s = cpu.s
     let arguments: HypercallArguments = [s.pointee.rdi, s.pointee.rsi, s.pointee.rdx, s.pointee.r10, s.pointee.r8, s.pointee.r9]
     let number = s.pointee.rax
+    callStart = s.pointee.retired
     switch call(UInt32(truncatingIfNeeded: number), number >> 32 == 0, arguments) {
     case .value(let value): s.pointee.rax = value
     case .again(let a):
@@ -48,6 +56,7 @@ extension VCPU {
     let s = cpu.s
     func low(_ v: UInt64) -> UInt64 { v & 0xFFFF_FFFF }
     let arguments: HypercallArguments = [low(s.pointee.rbx), low(s.pointee.rcx), low(s.pointee.rdx), low(s.pointee.rsi), low(s.pointee.rdi), low(s.pointee.rbp)]
+    callStart = s.pointee.retired
     switch call(UInt32(truncatingIfNeeded: s.pointee.rax), true, arguments) {
     case .value(let value): s.pointee.rax = low(value)
     case .again(let a):

@@ -31,6 +31,7 @@ extension VCPU {
       let virq = try word(0), vcpu = try word(4)
       if virq >= VIRQ.count || (vcpu != 0 && !VIRQ.isPerVCPU(virq)) { throw .EINVAL }
       guard vcpu < domain.vcpus.count else { throw .ENOENT }
+      charge(UInt64(domain.events.channels.count))
       for channel in domain.events.channels {
         if case .virq(let n) = channel.binding, n == virq, channel.vcpu == vcpu || !VIRQ.isPerVCPU(virq) { throw .EEXIST }
       }

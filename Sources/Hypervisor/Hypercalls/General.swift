@@ -12,7 +12,7 @@ extension VCPU {
     var done: UInt64 = 0
     let total = a[1]
     while done < total {
-      if done == UInt64(Self.batch) { return .again([a[0] &+ done * size, total - done, 0, 0, 0, 0]) }
+      if done == UInt64(Self.batch) || done > 0 && hasTakenLong { return .again([a[0] &+ done * size, total - done, 0, 0, 0, 0]) }
       let entry = a[0] &+ done * size
       let op = try loadWord(entry)
       var arguments = HypercallArguments(repeating: 0)
@@ -97,6 +97,7 @@ extension VCPU {
       while left > 0 {
         let n = min(left, 4096)
         let bytes = try loadBytes(address, Int(n))
+        charge(n)
         domain.observer?.domain(domain, wroteToConsole: bytes)
         left -= n
         address &+= n

@@ -28,9 +28,13 @@ extension VCPU {
   private func each(_ a: HypercallArguments, _ size: UInt64, _ body: (UInt64) throws(XenError) -> Void) throws(XenError) -> HypercallOutcome {
     let count = min(a[2], UInt64(Self.batch))
     if a[2] > UInt64(UInt32.max) { throw .EINVAL }
-    for n in 0..<count { try body(a[1] &+ n * size) }
-    charge(count * Self.entryCost)
-    return a[2] > count ? .again([a[0], a[1] &+ count * size, a[2] - count, 0, 0, 0]) : .zero
+    var done: UInt64 = 0
+    while done < count, done == 0 || !hasTakenLong {
+      charge(Self.entryCost)
+      try body(a[1] &+ done * size)
+      done += 1
+    }
+    return a[2] > done ? .again([a[0], a[1] &+ done * size, a[2] - done, 0, 0, 0]) : .zero
   }
 
   private func own(_ id: UInt16) -> Bool { DomainID(id) == .own || DomainID(id) == domain.id }
@@ -63,20 +67,28 @@ extension VCPU {
     do throws(GrantStatus) {
       if flags & (MapFlag.device | MapFlag.host) == 0 { throw .badReference }
       let giver = try granting(who)
+      charge(UInt64(domain.grants.mappings.count) / 8)
       guard let handle = domain.grants.newHandle() else { throw .noSpace }
       let readOnly = flags & MapFlag.readOnly != 0
       let hasHost = flags & MapFlag.host != 0, hasDevice = flags & MapFlag.device != 0
+      // Who is granted a part of a page may copy it, and not see the rest.
+      if let entry = giver.grantEntry(reference), giver.grants.version == 2, entry.flags & GrantTable.Flag.subPage != 0 { throw .generalError }
       let frame = try giver.acquire(reference, for: domain.id, writable: !readOnly)
       if hasHost {
         do throws(GrantStatus) {
-          try enterGranted(frame, at: hostAddress, flags)
+          // Host and device each hold the grant.
+          if hasDevice { _ = try giver.acquire(reference, for: domain.id, writable: !readOnly) }
+          do throws(GrantStatus) {
+            try enterGranted(frame, at: hostAddress, flags)
+          } catch {
+            if hasDevice { giver.releaseGrant(reference, writable: !readOnly) }
+            throw error
+          }
         } catch {
           giver.releaseGrant(reference, writable: !readOnly)
           throw error
         }
       }
-      // Host and device each hold the grant.
-      if hasHost, hasDevice { _ = try giver.acquire(reference, for: domain.id, writable: !readOnly) }
       domain.grants.mappings[handle] = GrantTable.Mapping(
         giver: giver, reference: reference, frame: frame, isReadOnly: readOnly, hasHost: hasHost, hasDevice: hasDevice)
       try storing { () throws(XenError) in
@@ -158,7 +170,8 @@ extension VCPU {
   private func leaveGranted(_ mapping: GrantTable.Mapping, at address: UInt64, replacement: UInt64?) throws(GrantStatus) {
     if let hvm = domain.hvm {
       let place = GuestFrameNumber(address >> 12)
-      guard address & 0xFFF == 0, replacement == nil, hvm.memory.kind(place) == .foreign, hvm.memory[place] == mapping.frame else { throw .generalError }
+      guard address & 0xFFF == 0, replacement == nil, hvm.memory.kind(place) == .foreign, hvm.memory[place] == mapping.frame,
+            (hvm.memory.map[Int(place.rawValue)] & GuestPhysicalMap.writable == 0) == mapping.isReadOnly else { throw .generalError }
       domain.clearPhysical(place)
       return
     }
@@ -175,6 +188,8 @@ extension VCPU {
     var new: UInt64 = 0
     if let replacement, replacement != 0 {
       let other = try grantSlot(replacement, containsPTE: false)
+      // The entry that is to go cannot take its own place.
+      if other == slot { throw .generalError }
       // With what it refers to the entry moves; the place it came from is empty.
       new = frames.entry(other.0, other.1)
       frames.setEntry(other.0, other.1, 0)
@@ -341,10 +356,10 @@ extension VCPU {
         }
         domain.grants.statusFrames = []
       }
+      if version == 2 { try domain.growStatusFrames(for: domain.grants.frames.count) }
       domain.grants.version = version
       // The old layout means nothing in the new one.
       for frame in domain.grants.frames { frames.contents(frame).initializeMemory(as: UInt8.self, repeating: 0, count: 4096) }
-      if version == 2 { try domain.growStatusFrames() }
     }
     try store(at, version)
   }

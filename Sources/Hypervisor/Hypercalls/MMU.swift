@@ -24,11 +24,11 @@ extension VCPU {
       if a[2] != 0 { try store(a[2], UInt32(truncatingIfNeeded: already + done)) }
     }
     while done < total {
-      if done == UInt64(Self.batch) {
+      if done == UInt64(Self.batch) || done > 0 && hasTakenLong {
         try report()
-        charge(done * Self.entryCost)
         return .again([a[0] &+ done * 16, (total - done) | 0x8000_0000, a[2], a[3], 0, 0])
       }
+      charge(Self.entryCost)
       do throws(XenError) {
         let address = try load(a[0] &+ done * 16, as: UInt64.self), value = try load(a[0] &+ done * 16 &+ 8, as: UInt64.self)
         switch address & 7 {
@@ -107,11 +107,11 @@ extension VCPU {
     var done: UInt64 = 0
     func report(_ n: UInt64) throws(XenError) { if a[2] != 0 { try store(a[2], UInt32(truncatingIfNeeded: n)) } }
     while done < total {
-      if done == UInt64(Self.batch) {
+      if done == UInt64(Self.batch) || done > 0 && hasTakenLong {
         try report(done)
-        charge(done * Self.entryCost)
         return .again([a[0] &+ done * size, (total - done) | 0x8000_0000, a[2], a[3], 0, 0])
       }
+      charge(Self.entryCost)
       do throws(XenError) {
         var reader = GuestReader(self, a[0] &+ done * size)
         let command = try reader.next(UInt32.self)

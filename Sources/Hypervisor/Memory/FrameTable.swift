@@ -66,7 +66,7 @@ final class FrameTable {
   private let end: UInt64
   /// Frames from here on were never handed out.
   private var fresh: UInt64
-  private var returned: [UInt64] = []
+  private(set) var returned: [UInt64] = []
   private(set) var freeFrames: UInt64
   /// Counts flushes, so that a frame can tell which processors may still have translations of it.
   var flushClock: UInt64 = 1
@@ -83,6 +83,8 @@ final class FrameTable {
   }
 
   var totalFrames: UInt64 { end - first }
+  /// Frame numbers of RAM.
+  var range: Range<UInt64> { first..<end }
 
   /// Whether the number is one of RAM.
   @inline(__always)
@@ -103,6 +105,8 @@ final class FrameTable {
     let number: UInt64
     if let last = returned.popLast() {
       number = last
+      // Zeroed now, not when it was given back: until then a processor may have written to it by an old translation.
+      contents(MachineFrameNumber(number)).initializeMemory(as: UInt8.self, repeating: 0, count: 4096)
     } else if fresh < end {
       number = fresh
       fresh += 1
@@ -157,9 +161,8 @@ final class FrameTable {
     p.pointee.ownerPlusOne = 0
     p.pointee.flags = 0
     p.pointee.releasedAt = flushClock
-    // The next owner finds zeros, and nothing decoded from what was there.
+    // The next owner finds nothing decoded from what was there.
     if memory.pageWord(frame.address) & PhysicalMemory.PageBits.code != 0 { memory.onCodeWrite?(frame.address, 4096) }
-    contents(frame).initializeMemory(as: UInt8.self, repeating: 0, count: 4096)
     returned.append(frame.rawValue)
     freeFrames += 1
   }

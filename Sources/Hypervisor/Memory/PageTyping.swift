@@ -50,6 +50,7 @@ extension Domain {
     p.pointee.typeCount = 1
     guard type.isValidated else { return }
     p.pointee.flags |= FrameInfo.validating
+    hypervisor.running?.charge(UInt64(VCPU.batch))
     do throws(XenError) {
       try validate(frame, type)
     } catch {
@@ -68,6 +69,7 @@ extension Domain {
     p.pointee.typeCount -= 1
     if p.pointee.typeCount != 0 { return }
     if p.pointee.type.isValidated {
+      hypervisor.running?.charge(UInt64(VCPU.batch))
       p.pointee.typeCount = 1
       devalidate(frame, p.pointee.type)
       p.pointee.typeCount = 0

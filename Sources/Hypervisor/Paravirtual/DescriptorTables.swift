@@ -138,6 +138,12 @@ extension VCPU {
     s.pointee.ldtr.attributes = 0x82
   }
 
+  /// Frames of the LDT that the processor sees.
+  var mappedLDTFrames: [MachineFrameNumber] {
+    let (table, first) = ownPages
+    return (first + 16..<first + 32).map { frames.entry(table, $0) }.filter { $0 & PTE.present != 0 }.map { PTE.frame($0) }
+  }
+
   /// Takes all pages of the LDT out of the processor's sight.
   func forgetLDT() {
     let (table, first) = ownPages

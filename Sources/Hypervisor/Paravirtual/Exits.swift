@@ -13,6 +13,8 @@ extension VCPU: ExecutionObserver {
   // MARK: Exceptions and interrupts
 
   public func willDeliver(_ event: ObservedEvent) -> EventDecision {
+    // It is work for the guest, and so the guest's time.
+    charge(Self.exceptionCost)
     switch event.kind {
     case .external: break
     case .software: softwareInterrupt(event)

@@ -5,8 +5,9 @@ import XenABI
 
 /// Writes of a guest's kernel to its page tables, which it has mapped read-only: carried out as updates (xen.h, "writable page tables").
 ///
-/// The instruction is executed by the core with the mapping writable for its duration; what it changed is taken back and done again
-/// as checked updates. So every instruction works, also those that read and write at once.
+/// The instruction is executed by the core with a copy of the table mapped in the table's place, writable, for its duration; what it
+/// changed there is done as checked updates. So every instruction works, also those that read and write at once, and none of its
+/// writes is in a table that the processor walks before it was checked.
 ///
 /// Not modelled: tables above L1, for which guests use hypercalls; with Xen such a write is the guest's fault as well.
 extension VCPU {
@@ -25,8 +26,10 @@ extension VCPU {
       for n in 0..<512 { buffer[n] = frames.entry(target, n) }
       count = 512
     }
+    let copy = hypervisor.pageTableCopy
+    for n in 0..<512 { frames.setEntry(copy, n, before[n]) }
     let s = cpu.s
-    frames.setEntry(mapping, slot, entry | PTE.writable)
+    frames.setEntry(mapping, slot, (entry & ~PTE.address) | copy.address | PTE.writable)
     cpu.invalidatePage(address)
     let next = (s.pointee.rip &+ UInt64(instruction.length)) & s.pointee.ripMask
     s.pointee.nextRIP = next
@@ -38,11 +41,9 @@ extension VCPU {
     frames.setEntry(mapping, slot, entry | (frames.entry(mapping, slot) & (PTE.accessed | PTE.dirty)))
     cpu.invalidatePage(address)
 
-    // Accessed and dirty bits that the access itself set are no updates.
-    for n in 0..<512 where !(target == mapping && n == slot) {
-      let new = frames.entry(target, n)
+    for n in 0..<512 {
+      let new = frames.entry(copy, n)
       if new == before[n] { continue }
-      frames.setEntry(target, n, before[n])
       do throws(XenError) {
         try domain.modify(target, n, new, level: 1, .normal)
       } catch {

@@ -1,0 +1,21 @@
+import Conformance
+import Testing
+
+@Suite struct IsolationCampaignTests {
+  @Test(arguments: GuestKind.allCases) func hostileDomainsReachNobody(_ kind: GuestKind) {
+    var campaign = IsolationCampaign(seed: 11, count: 3)
+    campaign.kind = kind
+    let result = campaign.run()
+    #expect(result.failed == 0, "\(result.findings.map(\.text).joined(separator: "\n"))")
+    #expect(result.commands >= 3000)
+    // Not everything is refused, and some of it is what a domain is ended for.
+    #expect(result.succeeded > 500)
+    #expect(result.domains > 3)
+  }
+
+  @Test func theSameSeedIsTheSameCase() {
+    let campaign = IsolationCampaign(seed: 5, count: 1)
+    #expect(campaign.listing(of: 2) == campaign.listing(of: 2))
+    #expect(campaign.listing(of: 2) != campaign.listing(of: 3))
+  }
+}
