@@ -87,6 +87,7 @@ struct FrameAudit {
       if v.hvm == nil { for frame in v.mappedLDTFrames { expect(frame, type: .segmentDescriptors, for: "the LDT of \(v.label)") } }
       if v.hasOwnInfo { expect(v.infoFrame, type: .writable, for: "the vcpu_info of \(v.label)") }
     }
+    for frame in d.serviceFrames { expect(frame, type: .writable, for: "a service of \(d.id)") }
     if let fifo = d.fifo {
       for frame in fifo.pages { expect(frame, type: .writable, for: "an event array of \(d.id)") }
       for control in fifo.controls.values { expect(control.frame, type: .writable, for: "an event control block of \(d.id)") }
