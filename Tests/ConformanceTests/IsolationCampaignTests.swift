@@ -3,14 +3,14 @@ import Testing
 
 @Suite struct IsolationCampaignTests {
   @Test(arguments: GuestKind.allCases) func hostileDomainsReachNobody(_ kind: GuestKind) {
-    var campaign = IsolationCampaign(seed: 11, count: 3)
+    var campaign = IsolationCampaign(seed: 11, count: 1)
     campaign.kind = kind
     let result = campaign.run()
     #expect(result.failed == 0, "\(result.findings.map(\.text).joined(separator: "\n"))")
-    #expect(result.commands >= 3000)
+    #expect(result.commands >= 1000)
     // Not everything is refused, and some of it is what a domain is ended for.
-    #expect(result.succeeded > 500)
-    #expect(result.domains > 3)
+    #expect(result.succeeded > 100)
+    #expect(result.domains > 1)
   }
 
   @Test func theSameSeedIsTheSameCase() {

@@ -41,7 +41,7 @@ struct IsolationCase {
   private(set) var work = Work()
 
   /// Host time a step may take; it is a fraction of a millisecond.
-  static let patience: Double = 3
+  static let patience: Double = 15
 
   init(seed: UInt64, number: UInt64, length: Int) {
     self.seed = seed
@@ -139,7 +139,7 @@ struct IsolationCase {
         work.commands += max(done.reduce(0, +), 1)
         lazy = done.contains { $0 > 1 } ? 0 : lazy + 1
         var wrong = h.auditFrames()
-        if spent > Self.patience { wrong.append("the round took \(spent) s") }
+        if spent > Self.patience { wrong.append("the round took \(spent) s of the processor") }
         if guest.isAlive { for v in guest.domain.vcpus { wrong += secretRegisters(v, victims) } }
         if round % 4 == 3 || !wrong.isEmpty { wrong += victims.changes() + victims.secrets(in: guest) }
         if !wrong.isEmpty {
@@ -189,9 +189,10 @@ struct IsolationCase {
     v.registers.filter { $0 & Victims.markMask == victims.mark }.map { "secret \(String($0, radix: 16)) is in a register of \(v.label)" }
   }
 
+  /// Seconds of the host's processor that this thread had: what else the host does is no guest's fault.
   private func clock() -> Double {
     var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &time)
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
     return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
   }
 
