@@ -86,6 +86,30 @@ private struct EndRequest {
   }
 }
 
+struct VCPUPinCommand: DomainCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "vcpu-pin", abstract: "Lets virtual processors run on some physical processors only.",
+    discussion: """
+      CPUS is a list like 0-3,^2, or all. The machine has as many processors as `xenolith hypervisor --cpus` said.
+
+      Examples:
+        xenolith vcpu-pin guest 0 1
+        xenolith vcpu-pin guest all 0-1
+      """)
+  @OptionGroup var service: ServiceOptions
+  @Argument(help: ArgumentHelp("Name or number.", valueName: "domain")) var domain: String
+  @Argument(help: ArgumentHelp("Number of a virtual processor, or all.", valueName: "vcpu")) var vcpu: String
+  @Argument(help: ArgumentHelp("Physical processors.", valueName: "cpus")) var cpus: String
+
+  func validate() throws {
+    if vcpu != "all", Int(vcpu).map({ $0 >= 0 }) != true { throw ValidationError("\(vcpu) is no virtual processor: a number or all is") }
+  }
+
+  func run() throws {
+    guard case .done = try service.connect().ask(.pin(domain: domain, vcpu: Int(vcpu), cpus: cpus)) else { throw ServiceConnection.surprise }
+  }
+}
+
 struct SchedCreditCommand: DomainCommand {
   static let configuration = CommandConfiguration(
     commandName: "sched-credit", abstract: "Shows or changes domains' shares of the processor.",

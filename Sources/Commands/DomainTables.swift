@@ -23,10 +23,9 @@ enum DomainTables {
     var text = left("Name", 32) + " " + right("ID", 5) + " " + right("VCPU", 5) + " " + right("CPU", 5) + " " + right("State", 5)
       + " " + right("Time(s)", 9) + " Affinity (Hard / Soft)\n"
     for v in list {
-      // There is one physical processor.
       let state = v.isUp ? (v.isPaused ? "--p" : v.isRunnable ? "r--" : "-b-") : "--p"
-      text += left(v.domain, 32) + " " + right("\(v.id)", 5) + " " + right("\(v.index)", 5) + " " + right(v.isUp ? "0" : "-", 5) + " "
-        + right(state, 5) + " " + right(seconds(v.time), 9) + "  all / all\n"
+      text += left(v.domain, 32) + " " + right("\(v.id)", 5) + " " + right("\(v.index)", 5) + " " + right(v.isUp ? "\(v.processor)" : "-", 5) + " "
+        + right(state, 5) + " " + right(seconds(v.time), 9) + "  \(v.affinity.map { $0.map { "\($0)" }.joined(separator: ",") } ?? "all") / all\n"
     }
     return text
   }

@@ -151,9 +151,11 @@ final class HypervisorService: StreamService {
         managed.domain.vcpus.map {
           VirtualProcessorSummary(
             domain: managed.name, id: Int(managed.domain.id.rawValue), index: $0.index, isUp: $0.isUp, isRunnable: $0.isRunnable,
-            isPaused: managed.domain.isPaused, time: $0.consumedTime)
+            isPaused: managed.domain.isPaused, time: $0.consumedTime, processor: $0.processorNumber, affinity: $0.affinity?.sorted())
         }
       })
+    case .pin(let name, let vcpu, let cpus):
+      return try pin(name, vcpu, cpus)
     case .schedule(let name, let weight, let cap):
       return try schedule(name, weight, cap)
     case .log(let clears):
@@ -183,6 +185,20 @@ final class HypervisorService: StreamService {
     }
     client.console = (managed, viewer, id)
     return nil
+  }
+
+  private func pin(_ name: String, _ vcpu: Int?, _ text: String) throws(MachineError) -> ControlAnswer {
+    let h = manager.hypervisor
+    guard let cpus = CPUAffinity(text) else { throw .usage("\(text) is no list of processors like \"0-3,^2\", or \"all\"") }
+    let processors = Set(cpus.processors(of: h.physicalProcessors))
+    if processors.isEmpty { throw .usage("\(text) names none of the machine's processors, which are 0 to \(h.physicalProcessors - 1)") }
+    for managed in try found(name) {
+      if let vcpu, !managed.domain.vcpus.indices.contains(vcpu) { throw .usage("domain \(managed.name) has no virtual processor \(vcpu)") }
+      for n in managed.domain.vcpus.indices where vcpu == nil || vcpu == n {
+        h.pin(managed.domain, vcpu: n, to: processors.count == h.physicalProcessors ? nil : processors)
+      }
+    }
+    return .done
   }
 
   private func schedule(_ name: String?, _ weight: Int?, _ cap: Int?) throws(MachineError) -> ControlAnswer {

@@ -25,7 +25,8 @@ public struct XenolithCommand: ParsableCommand {
         name: "Domains",
         subcommands: [
           HypervisorCommand.self, CreateCommand.self, ListCommand.self, ConsoleCommand.self, PauseCommand.self, UnpauseCommand.self,
-          ShutdownCommand.self, RebootCommand.self, DestroyCommand.self, SaveCommand.self, RestoreCommand.self, DumpCoreCommand.self, VCPUListCommand.self, SchedCreditCommand.self, DmesgCommand.self,
+          ShutdownCommand.self, RebootCommand.self, DestroyCommand.self, SaveCommand.self, RestoreCommand.self, DumpCoreCommand.self, VCPUListCommand.self, VCPUPinCommand.self,
+          SchedCreditCommand.self, DmesgCommand.self,
           TopCommand.self,
         ])
     ])

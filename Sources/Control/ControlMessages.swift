@@ -32,6 +32,8 @@ public enum ControlRequest: Codable, Equatable, Sendable {
   /// - configuration: to use instead of the saved one.
   case restore(path: String, configuration: DomainSource?, paused: Bool)
   case virtualProcessors(domain: String?)
+  /// Lets one virtual processor, or all (nil), run on some physical processors only: a list as xl.cfg(5) has it for `cpus`.
+  case pin(domain: String, vcpu: Int?, cpus: String)
   /// Shows weights and caps, or changes those of one domain.
   case schedule(domain: String?, weight: Int?, cap: Int?)
   /// The hypervisor's messages.
@@ -128,8 +130,14 @@ public struct VirtualProcessorSummary: Codable, Equatable, Sendable {
   public var isRunnable: Bool
   public var isPaused: Bool
   public var time: UInt64
+  /// Physical processor it ran on last.
+  public var processor: Int
+  /// Physical processors it may run on; nil for all.
+  public var affinity: [Int]?
 
-  public init(domain: String, id: Int, index: Int, isUp: Bool, isRunnable: Bool, isPaused: Bool, time: UInt64) {
+  public init(
+    domain: String, id: Int, index: Int, isUp: Bool, isRunnable: Bool, isPaused: Bool, time: UInt64, processor: Int, affinity: [Int]?
+  ) {
     self.domain = domain
     self.id = id
     self.index = index
@@ -137,6 +145,8 @@ public struct VirtualProcessorSummary: Codable, Equatable, Sendable {
     self.isRunnable = isRunnable
     self.isPaused = isPaused
     self.time = time
+    self.processor = processor
+    self.affinity = affinity
   }
 }
 

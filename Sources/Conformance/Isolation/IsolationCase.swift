@@ -40,7 +40,7 @@ struct IsolationCase {
   }
   private(set) var work = Work()
 
-  /// Host time a step may take; it is a fraction of a millisecond.
+  /// Seconds of the host's processor that a round may take; most take milliseconds.
   static let patience: Double = 15
 
   init(seed: UInt64, number: UInt64, length: Int) {

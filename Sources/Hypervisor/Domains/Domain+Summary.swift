@@ -7,6 +7,10 @@ extension VCPU {
   public var isRunnable: Bool { state == .runnable }
   /// Time it had, in nanoseconds.
   public var consumedTime: UInt64 { schedule.consumed }
+  /// Physical processor it ran on last.
+  public var processorNumber: Int { schedule.processor }
+  /// Physical processors it may run on; nil for all.
+  public var affinity: Set<Int>? { schedule.affinity }
 }
 
 extension Domain {
