@@ -30,7 +30,8 @@ struct HostTests {
     let begun = result.begun[0].reduce(0, +) + result.begun[1].reduce(0, +)
     let completed = result.completed[0].reduce(0, +) + result.completed[1].reduce(0, +)
     #expect(completed > begun / 2, "\(completed) of \(begun) instructions completed")
-    #expect(result.unsteady == 0)
+    // The host may be interrupted at the wrong moment.
+    #expect(!result.isTooUnsteady)
   }
 
   /// Cases that fail only behind others are named, and many of them are a failure.
