@@ -14,7 +14,7 @@ extension VCPU {
       let code = try load(a[1], as: UInt32.self)
       guard let reason = ShutdownReason(rawValue: code) else { throw .EINVAL }
       // A suspended guest finds a 1 here when it was cancelled; it is resumed with 0.
-      domain.shutDown(reason)
+      endByItself(reason)
     case SchedOp.poll:
       try poll(a[1])
     case SchedOp.shutdownCode:
@@ -32,10 +32,16 @@ extension VCPU {
     case SchedOp.block: block()
     case SchedOp.shutdown:
       guard let reason = ShutdownReason(rawValue: UInt32(truncatingIfNeeded: a[1])) else { throw .EINVAL }
-      domain.shutDown(reason)
+      endByItself(reason)
     default: throw .ENOSYS
     }
     return .zero
+  }
+
+  /// The guest ends its domain; that it has crashed is worth a line.
+  private func endByItself(_ reason: ShutdownReason) {
+    if reason == .crash { hypervisor.log("\(domain.id) \(domain.name) says that it has crashed") }
+    domain.shutDown(reason)
   }
 
   private func giveUpTurn() {
