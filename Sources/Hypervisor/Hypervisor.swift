@@ -18,7 +18,7 @@ public final class Hypervisor {
   /// Nanoseconds since the hypervisor began, as of the last switch; `now` is exact.
   var clock: UInt64 = 0
   /// The virtual processor that executes at this moment.
-  var running: VCPU?
+  @exclusivity(unchecked) var running: VCPU?
   var flushClock: UInt64 {
     get { frames.flushClock }
     set { frames.flushClock = newValue }
@@ -36,8 +36,8 @@ public final class Hypervisor {
   private var compatTable: (first: MachineFrameNumber, l1: [MachineFrameNumber]) = (.invalid, [])
   private var machineToPhysicalRoot: MachineFrameNumber = .invalid
   private var machineToPhysicalFirst: MachineFrameNumber = .invalid
-  /// Where instructions write that are meant for page tables.
-  private(set) var pageTableCopy: MachineFrameNumber = .invalid
+  /// A page table that an instruction writes to: as it was, and where the instruction writes.
+  private(set) var pageTableCopies: (before: MachineFrameNumber, written: MachineFrameNumber) = (.invalid, .invalid)
   private var reservedGDTPages: (wide: MachineFrameNumber, compat: MachineFrameNumber) = (.invalid, .invalid)
 
   /// - Parameters:
@@ -126,7 +126,7 @@ public final class Hypervisor {
       frames.setEntry(compatTable.l1.last!, n % 512, (compatTable.first.address + UInt64(n) * 4096) | flags)
     }
     reservedGDTPages = (frame(), frame())
-    pageTableCopy = frame()
+    pageTableCopies = (frame(), frame())
     for (page, descriptors) in [(reservedGDTPages.wide, ReservedDescriptors.wide), (reservedGDTPages.compat, ReservedDescriptors.compat)] {
       for (n, d) in descriptors.enumerated() { frames.setEntry(page, n, d) }
     }
@@ -210,25 +210,4 @@ final class NoDevices: ProcessorBus {
   }
   func readAPICRegister(_ msr: UInt32) -> UInt64? { nil }
   func writeAPICRegister(_ msr: UInt32, _ value: UInt64) -> Bool { false }
-}
-
-/// The hypervisor's messages, as `xl dmesg` shows them.
-public final class HypervisorLog {
-  public struct Line: Sendable {
-    public var nanoseconds: UInt64
-    public var text: String
-  }
-  private(set) public var lines: [Line] = []
-  /// Told of every line as it comes.
-  public var onLine: ((Line) -> Void)?
-  private let capacity = 4096
-
-  public func clear() { lines = [] }
-
-  func add(_ text: String, at time: UInt64) {
-    let line = Line(nanoseconds: time, text: text)
-    if lines.count == capacity { lines.removeFirst(capacity / 4) }
-    lines.append(line)
-    onLine?(line)
-  }
 }

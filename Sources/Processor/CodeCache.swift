@@ -154,12 +154,18 @@ public final class CodeCache {
 
   /// Marks a page in the physical page table so that stores to it leave the fast path.
   private func protect(_ page: Int, _ mark: UInt) {
+    memory.pageTable[page] |= mark
+    dropWriters(UInt64(page))
+  }
+
+  /// Takes every translation from the processors by which they could store to a page of memory.
+  public func dropWriters(_ physicalPage: UInt64) {
+    let page = Int(physicalPage)
     let word = memory.pageTable[page]
-    memory.pageTable[page] = (word | mark) & ~PhysicalMemory.PageBits.cachedForWriting
-    if word & PhysicalMemory.PageBits.cachedForWriting != 0 {
-      for cpu in processors { cpu.protect(hostPage: word & ~PhysicalMemory.PageBits.mask, writers: writers[page]) }
-      writers[page] = TLBWriters()
-    }
+    if word & PhysicalMemory.PageBits.cachedForWriting == 0 { return }
+    memory.pageTable[page] = word & ~PhysicalMemory.PageBits.cachedForWriting
+    for cpu in processors { cpu.dropWriters(hostPage: word & ~PhysicalMemory.PageBits.mask, writers: writers[page]) }
+    writers[page] = TLBWriters()
   }
 
   /// Stores to a page of memory are told to `PhysicalMemory.onWatchedWrite` from now on.

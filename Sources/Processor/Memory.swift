@@ -82,12 +82,13 @@ extension CPU {
     if word & PhysicalMemory.PageBits.readable != 0, tlb != TLBSet.none, !isWatched(page: linear & ~0xFFF) {
       let storable = page.writableNow && word & PhysicalMemory.PageBits.writable != 0
       let writable = storable && word & PhysicalMemory.PageBits.noticed == 0
-      if writable {
+      if storable {
         s.pointee.pageTable[Int(physical &>> 12)] = word | PhysicalMemory.PageBits.cachedForWriting
         s.pointee.writers[Int(physical &>> 12)].insert(linear)
       }
       tlbs.fill(tlb, page: linear & ~0xFFF, host: word & ~PhysicalMemory.PageBits.mask,
-                writable: writable, code: storable && !writable ? physical & ~0xFFF | 1 : 0, global: page.global)
+                writable: writable, code: storable && !writable ? physical & ~0xFFF | 1 : 0,
+                global: tlb == TLBSet.deprivileged ? linear &>> 63 != 0 : page.global)
     }
     return physical
   }

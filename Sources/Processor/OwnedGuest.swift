@@ -13,6 +13,15 @@ extension CPU {
     selectTLB()
   }
 
+  /// Host address of a byte of linear memory with the rights of a paravirtual kernel, if the TLB has its page for such an access.
+  @inline(__always)
+  public func cachedHost(deprivileged linear: UInt64, forWriting: Bool) -> UnsafeMutableRawPointer? {
+    let entry = tlbs.base(TLBSet.deprivileged) + DataTLB.offset(linear)
+    let tag = entry.load(fromByteOffset: forWriting ? DataTLB.writeTag : DataTLB.readTag, as: UInt64.self)
+    if tag != linear & ~0xFFF { return nil }
+    return UnsafeMutableRawPointer(bitPattern: entry.load(fromByteOffset: DataTLB.host, as: UInt.self) &+ UInt(linear & 0xFFF))
+  }
+
   /// Where execution goes on.
   public func setRIP(_ rip: UInt64) {
     s.pointee.rip = rip

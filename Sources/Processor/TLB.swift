@@ -45,7 +45,8 @@ public struct TLBSet {
   public static let deprivileged = 4
 
   let memory: UnsafeMutableRawPointer
-  /// Number of logged fills of each TLB, and the logs: entry index with bit 15 set for global pages.
+  /// Number of logged fills of each TLB, and the logs: entry index with bit 15 set for global pages. In the TLB of a paravirtual kernel
+  /// the upper half of the linear addresses counts as global.
   let log: UnsafeMutablePointer<UInt16>
   let logged: UnsafeMutablePointer<Int32>
   static let logCapacity = 4096
@@ -94,26 +95,33 @@ public struct TLBSet {
 
   /// Drops all entries, or all but those of global pages.
   func flush(keepGlobal: Bool) {
-    for t in 0..<Self.count {
-      let n = Int(logged[t])
-      let entries = log + t * Self.logCapacity
-      if n > Self.logCapacity {
-        for e in 0..<DataTLB.entries { invalidate(t, e * DataTLB.entryBytes) }
-        logged[t] = 0
-        continue
-      }
-      var kept = 0
-      for i in 0..<n {
-        let e = entries[i]
-        if keepGlobal, e & 0x8000 != 0 {
-          entries[kept] = e
-          kept += 1
-        } else {
-          invalidate(t, Int(e & 0xFFF) * DataTLB.entryBytes)
-        }
-      }
-      logged[t] = Int32(kept)
+    for t in 0..<Self.count { flush(t, keepGlobal: keepGlobal) }
+  }
+
+  /// Drops all entries but those of a paravirtual kernel's own half of the linear addresses.
+  func flushPrograms() {
+    for t in 0..<Self.count { flush(t, keepGlobal: t == Self.deprivileged) }
+  }
+
+  private func flush(_ t: Int, keepGlobal: Bool) {
+    let n = Int(logged[t])
+    let entries = log + t * Self.logCapacity
+    if n > Self.logCapacity {
+      for e in 0..<DataTLB.entries { invalidate(t, e * DataTLB.entryBytes) }
+      logged[t] = 0
+      return
     }
+    var kept = 0
+    for i in 0..<n {
+      let e = entries[i]
+      if keepGlobal, e & 0x8000 != 0 {
+        entries[kept] = e
+        kept += 1
+      } else {
+        invalidate(t, Int(e & 0xFFF) * DataTLB.entryBytes)
+      }
+    }
+    logged[t] = Int32(kept)
   }
 
   /// Drops the entries for one page of linear addresses.
@@ -125,29 +133,24 @@ public struct TLBSet {
     }
   }
 
-  /// Takes write permission from every entry for a host page: it holds decoded code from now on.
-  func protect(host: UInt, writers: TLBWriters) {
+  /// Drops every entry by which a host page could be written: stores to it must be noticed, or refused, from now on.
+  func drop(host: UInt, writers: TLBWriters) {
     if let count = writers.count {
-      for k in 0..<count { protect(host: host, entry: writers.index(k)) }
+      for k in 0..<count { drop(host: host, entry: writers.index(k)) }
     } else {
-      for entry in 0..<DataTLB.entries { protect(host: host, entry: entry) }
+      for entry in 0..<DataTLB.entries { drop(host: host, entry: entry) }
     }
   }
 
-  private func protect(host: UInt, entry: Int) {
+  private func drop(host: UInt, entry: Int) {
     let offset = entry * DataTLB.entryBytes
-    for t in 0..<Self.count {
-      let e = base(t) + offset
-      if e.load(fromByteOffset: DataTLB.host, as: UInt.self) == host {
-        e.storeBytes(of: DataTLB.invalidTag(offset), toByteOffset: DataTLB.writeTag, as: UInt64.self)
-      }
-    }
+    for t in 0..<Self.count where (base(t) + offset).load(fromByteOffset: DataTLB.host, as: UInt.self) == host { invalidate(t, offset) }
   }
 }
 
 /// Which entries of the processors' data TLBs may hold a physical page for writing: the indices of up to five of them, or "anywhere".
 ///
-/// Looking at these only spares a search through all TLBs when a page comes to hold decoded code.
+/// Looking at these only spares a search through all TLBs when a page comes to hold decoded code, or a page table.
 public struct TLBWriters {
   /// Bits 0–3: how many indices follow, of 12 bits each; 15 for more than fit.
   private var word: UInt64 = 0

@@ -107,6 +107,16 @@ extension CPU {
     if s.pointee.reportsTranslations { environment.owner?.didInvalidate(nil) }
   }
 
+  /// A paravirtual kernel's change of address space that leaves its own half of the linear addresses, the upper one, as it was: drops
+  /// all translations but those.
+  public func flushPrograms() {
+    tlbs.flushPrograms()
+    s.pointee.stackSpan = 0
+    s.pointee.userCode.forgetTranslations()
+    if s.pointee.supervisorCode.hasLocalPages { s.pointee.supervisorCode.forgetTranslations() }
+    selectStamps()
+  }
+
   /// INVLPG: drops the translations of one page.
   public func invalidatePage(_ linear: UInt64) {
     tlbs.drop(page: linear)
@@ -122,7 +132,7 @@ extension CPU {
     if runsProgram {
       s.pointee.userCode.insert(linear, global: global)
     } else {
-      s.pointee.supervisorCode.insert(linear, global: global)
+      s.pointee.supervisorCode.insert(linear, global: s.pointee.deprivileged ? linear &>> 63 != 0 : global)
     }
   }
 
@@ -173,9 +183,9 @@ extension CPU {
     selectStamps()
   }
 
-  /// A page of memory now holds decoded code: stores to it must be noticed.
-  func protect(hostPage: UInt, writers: TLBWriters) {
-    tlbs.protect(host: hostPage, writers: writers)
+  /// Stores to a page of memory must be noticed, or refused, from now on.
+  func dropWriters(hostPage: UInt, writers: TLBWriters) {
+    tlbs.drop(host: hostPage, writers: writers)
     if s.pointee.stackHost == hostPage { s.pointee.stackSpan = 0 }
   }
 

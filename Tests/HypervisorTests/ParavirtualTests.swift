@@ -1,3 +1,4 @@
+import Processor
 import Testing
 import XenABI
 
@@ -59,6 +60,30 @@ import XenABI
     #expect(guest.domain.state == .shutdown(.poweroff))
     #expect(guest.word(at: TestGuest.data) & 0x8000_0001 == 0x8000_0001)
     #expect(guest.word(at: TestGuest.data + 8) == 0x566E_6558)
+  }
+
+  @Test(arguments: [
+    (0, UInt64.max, TestGuest.entry), (0, 0xFFFF_FFFF_FFFF_F000, TestGuest.entry), (0, 0xFFFF_8000_0000_0000, TestGuest.entry),
+    (0, 0x7FFF_FFFF_F000, TestGuest.entry), (0, 0x8000_0000_0000, TestGuest.entry), (0, 0x8000_0000, 0x8000_0000_0000),
+    (0x7FFF_FFFF_0000, 0x8000_0000, 0x7FFF_FFFF_1000), (0xFFFF_FFFF_FFFF_F000, 0x8000_0000, 0xFFFF_FFFF_FFFF_F000),
+  ] as [(UInt64, UInt64, UInt64)])
+  func aKernelThatNamesAddressesOutsideItsPartIsRefused(base: UInt64, p2m: UInt64, entry: UInt64) throws {
+    let h = Hypervisor(memoryBytes: 64 << 20, model: CPUModel.named("x86-64-v3")!)
+    final class Nobody: EventService { func guestNotified(_ domain: Domain, port: EventPort) {} }
+    let kernel = ParavirtualKernel(
+      segments: [.init(address: 0x1000, bytes: [0xEB, 0xFE], size: 2)], entry: entry, virtualBase: base, isCompat: false,
+      hypercallPage: nil, initialP2M: p2m, modulesByPFN: false)
+    let failure = #expect(throws: BuildError.self) {
+      try h.build(DomainRequest(name: "odd", memoryBytes: 4 << 20), kernel: .paravirtual(kernel), store: Nobody())
+    }
+    #expect(failure?.description.contains("not in a guest's part of the address space") == true)
+  }
+
+  @Test func whatAGuestWritesToTheConsoleIsInTheLog() throws {
+    let guest = try TestGuest(code: Code.show(TestGuest.data, 7) + Code.shutdown(TestGuest.data + 0x100), data: Array("a\u{1b}b\r\nc".utf8))
+    guest.run()
+    #expect(guest.text == "a\u{1b}b\r\nc\0")
+    #expect(guest.hypervisor.console.lines.contains { $0.text == "(d1) a?b" })
   }
 
   @Test func unknownHypercallsAreRefused() throws {

@@ -100,6 +100,8 @@ struct ParavirtualBuilder {
     let diskPages = (UInt64(ramdisk.count) + 4095) >> 12
     var diskPFN = kernel.modulesByPFN ? 0 : try take(diskPages)
     let p2mPages = (count * UInt64(word) + 4095) >> 12
+    try check("entry point", kernel.entry, pages: 1)
+    if let place = kernel.initialP2M { try check("place for the table of frames", place & ~0xFFF, pages: p2mPages + 1) }
     var p2mPFN = kernel.initialP2M != nil ? 0 : try take(p2mPages)
     let startInfo = try take(1), store = try take(1), console = try take(1)
     // Tables for everything up to a stack of one page and half a megabyte, rounded up to 4 MiB of linear addresses.
@@ -198,6 +200,7 @@ struct ParavirtualBuilder {
       // 512 KiB of room, then whole 4 MiB.
       let end = (kernel.virtualBase &+ used << 12 &+ (512 << 10) &+ (4 << 20) - 1) & ~((4 << 20) - 1)
       mapped = (end &- kernel.virtualBase) >> 12
+      try check("initial mapping", kernel.virtualBase, pages: mapped)
       var needed = tablesFor(kernel.virtualBase, pages: mapped, counted: true)
       if let p2m = kernel.initialP2M { needed += tablesFor(p2m, pages: p2mPages, counted: false) }
       if kernel.isCompat, end <= 0xC000_0000 { needed += 1 }
@@ -240,6 +243,14 @@ struct ParavirtualBuilder {
     }
     next = first + tableCount + 1
     return Tables(rootPFN: root, count: tableCount, stack: first + tableCount)
+  }
+
+  /// Addresses that the kernel's file names must be a guest's.
+  private func check(_ what: String, _ linear: UInt64, pages: UInt64) throws(BuildError) {
+    let (last, overflow) = linear.addingReportingOverflow(pages << 12 - 1)
+    let isRight = kernel.isCompat ? last < XenLayout.compatStart
+      : XenLayout.isGuest(linear) && XenLayout.isGuest(last) && (linear < XenLayout.start) == (last < XenLayout.start)
+    if overflow || !isRight { throw BuildError("the kernel's \(what) at \(String(linear, radix: 16)) is not in a guest's part of the address space") }
   }
 
   /// Tables below the root (and with it, if it is to be counted) for a range.

@@ -49,6 +49,11 @@ public final class Domain {
   var grants: GrantTable
   /// L2s of a 32-bit guest that stand in the last entry of a root: their end is the hypervisor's.
   var topL2s: Set<UInt64> = []
+  var kernelHalf = KernelHalf()
+  private var complaints = GuestLines(maximum: 10)
+  private var consoleLines = GuestLines(maximum: 1000)
+  /// What the guest has written to the hypervisor's console since the last end of a line.
+  private var consoleLine: [UInt8] = []
   /// Bits of vm_assist.
   var assists: UInt64 = 0
   /// Tables under the slot of the domain's descriptor tables: L3, then L2, then L1s on demand.
@@ -122,6 +127,23 @@ public final class Domain {
     state = .shutdown(reason)
     for v in vcpus { v.processor.requestStop() }
     hypervisor.domainEnded(self)
+  }
+
+  /// A line about what the guest does, in the hypervisor's log.
+  func complain(_ line: String) { complaints.add(line, of: self) }
+
+  /// Bytes that the guest writes to the hypervisor's console.
+  func writeToConsole(_ bytes: [UInt8]) {
+    observer?.domain(self, wroteToConsole: bytes)
+    for byte in bytes {
+      if byte != 10 { consoleLine.append(byte) }
+      if byte == 10 || consoleLine.count == 256 {
+        // Control characters are the terminal's of whoever reads the log.
+        let text = String(decoding: consoleLine.map { $0 >= 32 && $0 < 127 || $0 == 9 ? $0 : 0x3F }.dropLast(consoleLine.last == 13 ? 1 : 0), as: UTF8.self)
+        consoleLine = []
+        consoleLines.add("(\(id)) \(text)", of: self)
+      }
+    }
   }
 
   /// The guest did what no guest may, or what cannot be gone on from.

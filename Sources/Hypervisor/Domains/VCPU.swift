@@ -193,6 +193,15 @@ public final class VCPU {
     flushedAt = hypervisor.flushClock
   }
 
+  /// A flush that the guest asks for, or may expect: its kernel's own half can stay if no translation of it is stale.
+  func flushForGuest() {
+    if domain.isCompat || hvm != nil || !domain.kernelHalf.isFollowed || flushedAt <= domain.kernelHalf.changedAt {
+      flush()
+    } else {
+      cpu.flushPrograms()
+    }
+  }
+
   /// Address of the root that the core walks.
   var activeRoot: UInt64 {
     if let monitorTable { return monitorTable.address }

@@ -17,6 +17,7 @@ extension VCPU {
       ? [s.pointee.rdi, s.pointee.rsi, s.pointee.rdx, s.pointee.r10, s.pointee.r8, s.pointee.r9]
       : [s.pointee.rbx & mask, s.pointee.rcx & mask, s.pointee.rdx & mask, s.pointee.rsi & mask, s.pointee.rdi & mask, s.pointee.rbp & mask]
     let number = s.pointee.rax & mask
+    callStart = s.pointee.retired
     switch call(UInt32(truncatingIfNeeded: number), number >> 32 == 0, arguments) {
     case .value(let value): s.pointee.rax = value & mask
     case .again(let a):
@@ -95,14 +96,20 @@ extension VCPU {
   }
 
   /// { domid u16, size u16, space u32, idx, gpfn }
-  func addToPhysmap(_ at: UInt64) throws(XenError) -> HypercallOutcome {
+  /// - Parameter start: frames of a range that were placed before.
+  func addToPhysmap(_ at: UInt64, _ start: UInt64) throws(XenError) -> HypercallOutcome {
     var reader = GuestReader(self, at)
     let who = DomainID(try reader.next(UInt16.self)), size = try reader.next(UInt16.self)
     let space = try reader.next(UInt32.self)
     let index = try reader.word(), frame = try reader.word()
     try checkOwn(who)
     if space == MapSpace.ownFrames {
-      for n in 0..<UInt64(size) { try place(MapSpace.ownFrame, index &+ n, GuestFrameNumber(frame &+ n)) }
+      var n = start
+      while n < UInt64(size) {
+        if n > start, hasTakenLong { return .again([MemoryOp.addToPhysmap | n << 6, at, 0, 0, 0, 0]) }
+        try place(MapSpace.ownFrame, index &+ n, GuestFrameNumber(frame &+ n))
+        n += 1
+      }
     } else {
       try place(space, index, GuestFrameNumber(frame))
     }
@@ -110,20 +117,22 @@ extension VCPU {
   }
 
   /// { domid u16, space u16, size u16, extra u16, idxs, gpfns, errs }
-  func addToPhysmapBatch(_ at: UInt64) throws(XenError) -> HypercallOutcome {
+  func addToPhysmapBatch(_ at: UInt64, _ start: UInt64) throws(XenError) -> HypercallOutcome {
     var reader = GuestReader(self, at)
     let who = DomainID(try reader.next(UInt16.self)), space = try reader.next(UInt16.self)
     let size = try reader.next(UInt16.self)
     _ = try reader.next(UInt16.self)
     let indices = try reader.word(), frames = try reader.word(), errors = try reader.word()
     try checkOwn(who)
-    for n in 0..<UInt64(size) {
+    var n = start
+    while n < UInt64(size) {
+      if n > start, hasTakenLong { return .again([MemoryOp.addToPhysmapBatch | n << 6, at, 0, 0, 0, 0]) }
       let index = try loadWord(indices &+ n * wordBytes), frame = try loadWord(frames &+ n * wordBytes)
       var result: Int32 = 0
       do throws(XenError) { try place(UInt32(space), index, GuestFrameNumber(frame)) } catch { result = -error.rawValue }
       try store(errors &+ n * 4, UInt32(bitPattern: result))
+      n += 1
     }
-    charge(UInt64(size) * Self.entryCost)
     return .zero
   }
 
@@ -142,6 +151,7 @@ extension VCPU {
   }
 
   private func place(_ space: UInt32, _ index: UInt64, _ frame: GuestFrameNumber) throws(XenError) {
+    charge(Self.entryCost)
     guard let hvm = domain.hvm, frame.rawValue < hvm.memory.count, hvm.memory.kind(frame) != .foreign else { throw .EINVAL }
     switch space {
     case MapSpace.sharedInfo:

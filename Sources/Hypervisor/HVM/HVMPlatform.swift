@@ -27,8 +27,6 @@ final class HVMPlatform {
   var callbackVector: UInt8 = 0
   /// Shadow page tables; nil where the processor walks the guest's tables itself (nested translation).
   var shadow: ShadowPaging?
-  /// A line for the hypervisor's console that is not complete.
-  var debugLine: [UInt8] = []
 
   init(frames: UInt64, vcpus: Int, model: CPUModel) {
     memory = GuestPhysicalSpace(count: frames)
@@ -73,7 +71,10 @@ extension Domain {
   }
 
   /// Something was taken out of the physical address space, or replaced: no translation may lead there any more.
+  ///
+  /// It is work for every processor of the domain, and is charged to the one that asked for it.
   func physicalSpaceChanged() {
+    hypervisor.running?.charge(UInt64(vcpus.count) * VCPU.entryCost + VCPU.callCost)
     hvm?.shadow?.dropAll()
     flushAll()
   }

@@ -65,12 +65,7 @@ final class HVMProcessor: ProcessorBus, ProcessorSignals, GuestOwner {
 
   func writePort(_ port: UInt16, _ value: UInt32, size: Int) {
     guard port == Self.debugPort, size == 1 else { return }
-    let byte = UInt8(truncatingIfNeeded: value)
-    platform.debugLine.append(byte)
-    if byte == 10 || platform.debugLine.count == 256 {
-      domain.observer?.domain(domain, wroteToConsole: platform.debugLine)
-      platform.debugLine = []
-    }
+    domain.writeToConsole([UInt8(truncatingIfNeeded: value)])
   }
 
   func readDevice(_ address: UInt64, size: Int) -> UInt64 {

@@ -131,7 +131,7 @@ extension ShadowPaging {
 
   /// Without paging.
   private func fillFlat(_ root: Int32, _ linear: UInt64, _ mayWrite: Bool) {
-    let top = Int32(truncatingIfNeeded: PTE.frame(entry(root, 0)).rawValue &- first)
+    let top = child(entry(root, 0))
     let directory = page(.splinterDirectory, (linear >> 30) << 18 | Attributes.gigabyte)
     link(top, Int(linear >> 30), to: directory, flags: Self.allRights)
     fillSplinter(directory, linear, GuestFrameNumber((linear >> 30) << 18), Attributes.gigabyte, mayWrite)

@@ -113,9 +113,10 @@ final class ShadowPaging {
   unowned(unsafe) let domain: Domain
   unowned(unsafe) let hypervisor: Hypervisor
   unowned(unsafe) let space: GuestPhysicalSpace
-  /// First frame of the pool.
-  let first: UInt64
-  let capacity: Int
+  /// Frames of the pool, by number of the page, and the way back.
+  private let pool: [MachineFrameNumber]
+  private let ids: [MachineFrameNumber: Int32]
+  var capacity: Int { pool.count }
   var pages: [Page?]
   private var free: [Int32]
   /// By kind and key.
@@ -140,15 +141,20 @@ final class ShadowPaging {
     space = platform.memory
     var count: UInt64 = 64
     while count < bytes >> 12 { count *= 2 }
-    guard let run = hypervisor.frames.allocateRun(count, for: .xen), let empty = hypervisor.frames.allocate(for: .xen) else { return nil }
-    first = run.rawValue
-    capacity = Int(count)
-    emptyRoot = empty
-    pages = [Page?](repeating: nil, count: capacity)
-    free = (0..<Int32(capacity)).reversed()
+    var frames: [MachineFrameNumber] = []
+    while frames.count <= count, let frame = hypervisor.allocateFrame(for: .xen) { frames.append(frame) }
+    if frames.count <= count {
+      for frame in frames { _ = hypervisor.frames.release(frame) }
+      return nil
+    }
+    emptyRoot = frames.removeLast()
+    pool = frames
+    ids = Dictionary(uniqueKeysWithValues: zip(frames, 0...))
+    pages = [Page?](repeating: nil, count: frames.count)
+    free = (0..<Int32(frames.count)).reversed()
     roots = [Int32](repeating: -1, count: domain.vcpus.count)
     for v in domain.vcpus {
-      v.cpu.s.pointee.shadowRoot = empty.address
+      v.cpu.s.pointee.shadowRoot = emptyRoot.address
       v.cpu.s.pointee.reportsTranslations = true
     }
   }
@@ -163,14 +169,18 @@ final class ShadowPaging {
       v.cpu.s.pointee.reportsTranslations = false
       v.cpu.s.pointee.shadowRoot = 0
     }
-    for n in 0..<UInt64(capacity) { _ = hypervisor.frames.release(MachineFrameNumber(first + n)) }
+    for frame in pool { _ = hypervisor.frames.release(frame) }
     _ = hypervisor.frames.release(emptyRoot)
   }
 
   // MARK: Pages
 
   @inline(__always)
-  func frame(_ id: Int32) -> MachineFrameNumber { MachineFrameNumber(first &+ UInt64(id)) }
+  func frame(_ id: Int32) -> MachineFrameNumber { pool[Int(id)] }
+
+  /// The page that an entry of a shadow page leads to.
+  @inline(__always)
+  func child(_ entry: UInt64) -> Int32 { ids[PTE.frame(entry)]! }
 
   @inline(__always)
   func entry(_ id: Int32, _ n: Int) -> UInt64 { hypervisor.frames.entry(frame(id), n) }
@@ -251,7 +261,7 @@ final class ShadowPaging {
     let old = entry(id, n)
     if old & PTE.present == 0 { return }
     store(id, n, 0)
-    release(Int32(truncatingIfNeeded: PTE.frame(old).rawValue &- first))
+    release(child(old))
   }
 
   func setLeaf(_ id: Int32, _ n: Int, _ value: UInt64) { store(id, n, value) }
@@ -328,9 +338,7 @@ final class ShadowPaging {
     if index.isEmpty { return }
     for v in domain.vcpus { setRoot(v, -1) }
     // What leads to a page is of a higher level always, so from above nothing is left that leads anywhere.
-    for level in stride(from: 4, to: 0, by: -1) {
-      for id in pages.indices where pages[id]?.kind.level == level { remove(Int32(id)) }
-    }
+    for id in index.values.sorted(by: { (pages[Int($0)]!.kind.level, $1) > (pages[Int($1)]!.kind.level, $0) }) { remove(id) }
   }
 
   /// Takes a page out of everything that leads to it.

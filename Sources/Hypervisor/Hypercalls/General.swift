@@ -98,7 +98,7 @@ extension VCPU {
         let n = min(left, 4096)
         let bytes = try loadBytes(address, Int(n))
         charge(n)
-        domain.observer?.domain(domain, wroteToConsole: bytes)
+        domain.writeToConsole(bytes)
         left -= n
         address &+= n
       }

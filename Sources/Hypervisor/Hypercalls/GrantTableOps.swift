@@ -135,7 +135,9 @@ extension VCPU {
     if flags & MapFlag.application != 0 { entry |= PTE.user }
     entry |= UInt64(flags >> 16 & 7) << 9
     let old = frames.entry(table, index)
-    frames.setEntry(table, index, domain.adjust(entry, level: 1))
+    entry = domain.adjust(entry, level: 1)
+    frames.setEntry(table, index, entry)
+    domain.noteChange(table, index, from: old, to: entry, level: 1)
     domain.putEntry(old, level: 1, of: table)
     if flags & MapFlag.containsPTE != 0 { flush() } else { cpu.invalidatePage(address) }
   }

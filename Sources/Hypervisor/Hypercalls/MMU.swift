@@ -69,11 +69,11 @@ extension VCPU {
           let (table, index) = domain.findL1(linear, root: kernelRoot) else { throw .EINVAL }
     let p = frames[table]
     if p.pointee.typeCount == 0 || p.pointee.type != .l1 { throw .EINVAL }
-    try domain.modify(table, index, value, level: 1, .normal)
+    try domain.modify(table, index, value, level: 1, .normal, linear: linear)
     let mask = flags & ~UVMF.flushTypeMask & ~UVMF.all
     switch flags & UVMF.flushTypeMask {
     case UVMF.tlbFlush:
-      for v in try flushTargets(mask, all: flags & UVMF.all != 0) { v.flush() }
+      for v in try flushTargets(mask, all: flags & UVMF.all != 0) { v.flushForGuest() }
     case UVMF.invlpg:
       for v in try flushTargets(mask, all: flags & UVMF.all != 0) { v.cpu.invalidatePage(linear) }
     default: break
@@ -142,11 +142,11 @@ extension VCPU {
     case .newUserBasePointer:
       if domain.isCompat { throw .EOPNOTSUPP }
       try domain.loadUserRoot(frame, self)
-    case .tlbFlushLocal: flush()
+    case .tlbFlushLocal: flushForGuest()
     case .invlpgLocal: cpu.invalidatePage(first)
-    case .tlbFlushMulti: for v in try members(of: second) { v.flush() }
+    case .tlbFlushMulti: for v in try members(of: second) { v.flushForGuest() }
     case .invlpgMulti: for v in try members(of: second) { v.cpu.invalidatePage(first) }
-    case .tlbFlushAll: domain.flushAll()
+    case .tlbFlushAll: for v in domain.vcpus { v.flushForGuest() }
     case .invlpgAll: for v in domain.vcpus { v.cpu.invalidatePage(first) }
     // There are no caches to write back. Only who has devices may ask for it.
     case .flushCache, .flushCacheGlobal: throw .EACCES
@@ -178,14 +178,12 @@ extension Domain {
 
   /// A new root for the guest's kernel (and, in 32-bit guests, for everything).
   func loadRoot(_ frame: MachineFrameNumber, _ vcpu: VCPU) throws(XenError) {
-    if frame == vcpu.kernelRoot {
-      vcpu.flush()
-      return
-    }
+    if frame == vcpu.kernelRoot { return vcpu.flushForGuest() }
     try getAndType(frame, rootType)
     let old = vcpu.kernelRoot
     vcpu.kernelRoot = frame
     vcpu.installRoots()
+    if old != .invalid, isKernelHalfShared(old, frame) { vcpu.flushForGuest() } else { vcpu.flush() }
     if old != .invalid { putAndType(old) }
   }
 
@@ -196,17 +194,17 @@ extension Domain {
     let old = vcpu.userRoot
     vcpu.userRoot = frame.rawValue == 0 ? nil : frame
     vcpu.installRoots()
+    vcpu.cpu.flushPrograms()
     if let old { putAndType(old) }
   }
 }
 
 extension VCPU {
-  /// Lets the core walk the present roots.
+  /// Lets the core walk the present roots; translations of others are to be flushed.
   func installRoots() {
     if let monitorTable {
       frames.setEntry(monitorTable, 0, kernelRoot.address | PTE.present | PTE.writable | PTE.user | PTE.accessed)
     }
     cpu.switchAddressSpace(root: activeRoot, deprivileged: !domain.isCompat && inKernel)
-    flush()
   }
 }

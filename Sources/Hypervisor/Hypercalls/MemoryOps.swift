@@ -39,8 +39,8 @@ extension VCPU {
       return .zero
     case MemoryOp.exchange:
       return try exchange(a[1])
-    case MemoryOp.addToPhysmap where hvm != nil: return try addToPhysmap(a[1])
-    case MemoryOp.addToPhysmapBatch where hvm != nil: return try addToPhysmapBatch(a[1])
+    case MemoryOp.addToPhysmap where hvm != nil: return try addToPhysmap(a[1], start)
+    case MemoryOp.addToPhysmapBatch where hvm != nil: return try addToPhysmapBatch(a[1], start)
     case MemoryOp.removeFromPhysmap where hvm != nil: return try removeFromPhysmap(a[1])
     case MemoryOp.addToPhysmap, MemoryOp.removeFromPhysmap, MemoryOp.addToPhysmapBatch:
       // A paravirtual guest's physical map is its own.
@@ -61,10 +61,8 @@ extension VCPU {
     if order > 9 || count > UInt64.max >> 16 { return .value(start) }
     var done = start
     while done < count {
-      if done - start == UInt64(Self.batch) {
-        charge(UInt64(Self.batch) * Self.entryCost << UInt64(order))
-        return .again([command | done << 6, at, 0, 0, 0, 0])
-      }
+      if done - start == UInt64(Self.batch) || done > start && hasTakenLong { return .again([command | done << 6, at, 0, 0, 0, 0]) }
+      charge(Self.entryCost << UInt64(order))
       let ok: Bool
       do throws(XenError) {
         switch command {
@@ -154,10 +152,11 @@ extension VCPU {
     var done = already
     let inStep = UInt64(1) << UInt64(step - inOrder), outStep = UInt64(1) << UInt64(step - outOrder)
     while done < inCount {
-      if done - already >= UInt64(Self.batch) {
+      if done - already >= UInt64(Self.batch) || done > already && hasTakenLong {
         try storeWord(doneAt, done)
         return .again([MemoryOp.exchange, at, 0, 0, 0, 0])
       }
+      charge(Self.entryCost << UInt64(step))
       do throws(XenError) {
         try exchangeStep(inList, done, inOrder, inStep, outList, done / inStep * outStep, outOrder, outStep)
       } catch {

@@ -44,7 +44,7 @@ struct FrameInfo {
   var typeCount: UInt32
   /// Of a page table: how often it stands in tables of its own level (a linear page table).
   var linearUses: Int32
-  /// Value of the flush clock when its type count fell to zero: translations of older flushes may still map it.
+  /// Value of the flush clock when it was given back: translations of older flushes may still map it.
   var releasedAt: UInt64
 
   static let pinned: UInt8 = 1
@@ -54,6 +54,8 @@ struct FrameInfo {
   static let shared: UInt8 = 4
   /// Contents of a validated type are being checked at this moment.
   static let validating: UInt8 = 8
+  /// A page table below the kernel's half of a 64-bit guest's top-level table (`KernelHalf`).
+  static let kernelHalf: UInt8 = 16
 }
 
 /// All frames of the machine: who owns them and what they are used as.

@@ -4,8 +4,15 @@ import XenABI
 
 /// Memory of the guest by its linear addresses, as hypercalls name it: with the rights of the guest's kernel and its page tables.
 extension VCPU {
+  /// The processor's TLB has what the guest's kernel may reach.
+  @inline(__always)
+  private var usesKernelTLB: Bool { cpu.s.pointee.deprivileged }
+
   /// Host address of a byte and how many bytes from there lie on the same page.
   private func reach(_ linear: UInt64, _ access: Access) throws(XenError) -> (UnsafeMutableRawPointer, UInt64) {
+    if usesKernelTLB, XenLayout.isGuest(linear), let p = cpu.cachedHost(deprivileged: linear, forWriting: access == .write) {
+      return (p, 4096 - (linear & 0xFFF))
+    }
     let physical: UInt64
     if hvm != nil {
       if !cpu.isCanonical(linear) { throw .EFAULT }
@@ -21,7 +28,8 @@ extension VCPU {
       if !domain.isCompat, !XenLayout.isGuest(linear) { throw .EFAULT }
       if domain.isCompat, linear >> 32 != 0 { throw .EFAULT }
       do throws(Fault) {
-        physical = try cpu.translate(linear, access, user: !domain.isCompat).physical
+        physical = usesKernelTLB ? try cpu.fillTLB(TLBSet.deprivileged, linear, access)
+          : try cpu.translate(linear, access, user: !domain.isCompat).physical
       } catch {
         throw .EFAULT
       }

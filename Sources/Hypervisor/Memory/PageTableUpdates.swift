@@ -13,8 +13,9 @@ extension Domain {
     let p = frames[frame]
     do throws(XenError) {
       if p.pointee.typeCount != 0, p.pointee.type.level != 0 {
+        let wasPresent = frames.entry(frame, index) & PTE.present != 0
         try modify(frame, index, value, level: p.pointee.type.level, kind)
-        if p.pointee.type.level > 1 { flushAll() }
+        if wasPresent, p.pointee.type.level > 1 { for v in vcpus { v.flushForGuest() } }
       } else {
         try getType(frame, .writable)
         frames.setEntry(frame, index, value)
@@ -28,7 +29,10 @@ extension Domain {
   }
 
   /// Replaces one entry of a table of a known level.
-  func modify(_ table: MachineFrameNumber, _ index: Int, _ value: UInt64, level: Int, _ kind: UpdateKind) throws(XenError) {
+  /// - Parameter linear: the address that an L1 entry was found by.
+  func modify(
+    _ table: MachineFrameNumber, _ index: Int, _ value: UInt64, level: Int, _ kind: UpdateKind, linear: UInt64? = nil
+  ) throws(XenError) {
     if !guestSlots(table, level).contains(index) { throw level == 2 || level == 4 ? .EPERM : .EINVAL }
     let old = frames.entry(table, index)
     var new = value
@@ -37,13 +41,16 @@ extension Domain {
       // Bits that concern neither what is mapped nor whether it may be written.
       let harmless = PTE.accessed | PTE.dirty | PTE.user | PTE.available | PTE.noExecute | PTE.global | PTE.guestKernel | 0x7FF0_0000_0000_0000
       if old & (PTE.present | VCPU.grantedEntry) == PTE.present, (old ^ adjusted) & ~harmless == 0, value & ~(harmless | old) == 0 || level == 1 && isPlain(value), value & VCPU.grantedEntry == 0 {
-        new = adjusted
-        frames.setEntry(table, index, merged(new, old, kind))
+        new = merged(adjusted, old, kind)
+        frames.setEntry(table, index, new)
+        noteChange(table, index, from: old, to: new, level: level, linear: linear)
         return
       }
       new = try getEntry(new, level: level, of: table, index: index)
     }
-    frames.setEntry(table, index, merged(new, old, kind))
+    new = merged(new, old, kind)
+    frames.setEntry(table, index, new)
+    noteChange(table, index, from: old, to: new, level: level, linear: linear)
     putEntry(old, level: level, of: table)
   }
 

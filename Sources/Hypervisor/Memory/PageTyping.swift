@@ -42,13 +42,11 @@ extension Domain {
       p.pointee.typeCount += 1
       return
     }
-    if p.pointee.type != type {
-      // A processor may still hold a translation that writes to it.
-      if type.isValidated, p.pointee.type == .writable { hypervisor.flushStale(self, since: p.pointee.releasedAt) }
-      p.pointee.type = type
-    }
+    p.pointee.type = type
     p.pointee.typeCount = 1
     guard type.isValidated else { return }
+    // A processor may still hold a translation that writes to it.
+    hypervisor.codeCache.dropWriters(frame.rawValue)
     p.pointee.flags |= FrameInfo.validating
     hypervisor.running?.charge(UInt64(VCPU.batch))
     do throws(XenError) {
@@ -75,9 +73,11 @@ extension Domain {
       p.pointee.typeCount = 0
       hypervisor.note(.frame, self, nil, "is no table any more", [.init("mfn", .number(frame.rawValue))])
     }
-    p.pointee.releasedAt = hypervisor.flushClock
-    // The type stays for the question of stale translations; it means nothing without a count.
-    if p.pointee.type != .writable { p.pointee.type = .none }
+    p.pointee.type = .none
+    if p.pointee.flags & FrameInfo.kernelHalf != 0 {
+      p.pointee.flags &= ~FrameInfo.kernelHalf
+      kernelHalf.slots[frame] = nil
+    }
   }
 
   // MARK: Checking contents
@@ -144,9 +144,13 @@ extension Domain {
         try getAndType(frame, .table(level: level - 1))
       }
     } catch {
-      if error == .EINVAL, getLinear(entry, level: level, of: table) { return adjust(entry, level: level) }
+      if error == .EINVAL, getLinear(entry, level: level, of: table) {
+        if isKernelHalf(table, index, level: level) { kernelHalf.isFollowed = false }
+        return adjust(entry, level: level)
+      }
       throw error
     }
+    noteLink(to: frame, table, index, level: level)
     return adjust(entry, level: level)
   }
 

@@ -3,30 +3,44 @@ import X86
 import X86Decoder
 import XenABI
 
+/// Bytes of code from a guest's RIP on, as many as could be read, with zeros behind them.
+struct CodeBytes {
+  var content = InlineArray<32, UInt8>(repeating: 0)
+  var count = 0
+}
+
 /// Privileged instructions of a guest's kernel, which faults because it has lost its privilege, carried out as Xen does.
 ///
 /// Not modelled: I/O permission bitmaps are read, but no port leads anywhere; call gates of 32-bit guests.
 extension VCPU {
   /// The instruction at RIP, or at an offset behind it; nil where its bytes cannot be read or are none.
-  func decode(at offset: UInt64 = 0) -> (instruction: Instruction, bytes: [UInt8])? {
+  func decode(at offset: UInt64 = 0) -> (instruction: Instruction, bytes: CodeBytes)? {
     let s = cpu.s
     let linear = s.pointee.codeSize == .bits64 ? s.pointee.rip &+ offset : (s.pointee.rip &+ offset &+ s.pointee.cs.base) & 0xFFFF_FFFF
-    var bytes: [UInt8] = []
-    for n in 0..<15 as Range<UInt64> {
-      do throws(XenError) { bytes.append(try load(linear &+ n, as: UInt8.self)) } catch { break }
+    var bytes = CodeBytes()
+    // The second page may be out of reach.
+    let first = min(15, Int(4096 - (linear & 0xFFF)))
+    bytes.count = withUnsafeMutableBytes(of: &bytes.content) { b in
+      var available = 0
+      do throws(XenError) {
+        try copyIn(linear, b.baseAddress!, first)
+        available = first
+        if first < 15 { try copyIn(linear &+ UInt64(first), b.baseAddress! + first, 15 - first) }
+        available = 15
+      } catch {}
+      return available
     }
+    if bytes.count == 0 { return nil }
     let available = bytes.count
-    if available == 0 { return nil }
-    let padded = bytes + [UInt8](repeating: 0, count: 16)
-    let instruction = padded.withUnsafeBytes { Decoder.decode($0.baseAddress!, available: available, codeSize: s.pointee.codeSize) }
+    let instruction = withUnsafeBytes(of: &bytes.content) { Decoder.decode($0.baseAddress!, available: available, codeSize: s.pointee.codeSize) }
     return instruction.mnemonic == .invalid ? nil : (instruction, bytes)
   }
 
   /// Xen's forced-emulation prefix (UD2, "xen") before CPUID: the guest asks for the hypervisor's answer.
   func emulateForced() -> Bool {
-    let prefix: [UInt8] = [0x0F, 0x0B, 0x78, 0x65, 0x6E]
-    guard let (first, bytes) = decode(), first.mnemonic == .UD2, bytes.starts(with: prefix), bytes.count >= 7,
-          bytes[5] == 0x0F, bytes[6] == 0xA2 else { return false }
+    let prefix: InlineArray<7, UInt8> = [0x0F, 0x0B, 0x78, 0x65, 0x6E, 0x0F, 0xA2]
+    guard let (first, bytes) = decode(), first.mnemonic == .UD2, bytes.count >= 7,
+          prefix.indices.allSatisfy({ bytes.content[$0] == prefix[$0] }) else { return false }
     identify()
     cpu.setRIP(cpu.s.pointee.rip &+ 7)
     return true

@@ -22,12 +22,10 @@ extension VCPU {
     let p = frames[target]
     guard p.pointee.typeCount != 0, p.pointee.type == .l1, let (instruction, _) = decode() else { return false }
 
-    let before = [UInt64](unsafeUninitializedCapacity: 512) { buffer, count in
-      for n in 0..<512 { buffer[n] = frames.entry(target, n) }
-      count = 512
-    }
-    let copy = hypervisor.pageTableCopy
-    for n in 0..<512 { frames.setEntry(copy, n, before[n]) }
+    // What was there before, and what the instruction writes to.
+    let before = hypervisor.pageTableCopies.before, copy = hypervisor.pageTableCopies.written
+    frames.contents(before).copyMemory(from: frames.contents(target), byteCount: 4096)
+    frames.contents(copy).copyMemory(from: frames.contents(target), byteCount: 4096)
     let s = cpu.s
     frames.setEntry(mapping, slot, (entry & ~PTE.address) | copy.address | PTE.writable)
     cpu.invalidatePage(address)
@@ -43,11 +41,11 @@ extension VCPU {
 
     for n in 0..<512 {
       let new = frames.entry(copy, n)
-      if new == before[n] { continue }
+      if new == frames.entry(before, n) { continue }
       do throws(XenError) {
         try domain.modify(target, n, new, level: 1, .normal)
       } catch {
-        hypervisor.log("\(label): page table entry \(String(new, radix: 16)) refused (\(error))")
+        domain.complain("\(label): page table entry \(String(new, radix: 16)) refused (\(error))")
         return false
       }
     }
