@@ -6,7 +6,13 @@ import Machine
 struct ListCommand: DomainCommand {
   static let configuration = CommandConfiguration(
     commandName: "list", abstract: "Shows the domains of a hypervisor.",
-    discussion: "State: r has something to do, b waits, p paused, s switched off, c crashed. Memory is in MiB, time in seconds.")
+    discussion: """
+      State: r has something to do, b waits, p paused, s switched off, c crashed. Memory is in MiB, time in seconds.
+
+      Examples:
+        xenolith list
+        xenolith list guest
+      """)
   @OptionGroup var service: ServiceOptions
   @Argument(help: ArgumentHelp("Name or number.", valueName: "domain")) var domain: String?
 
@@ -17,7 +23,13 @@ struct ListCommand: DomainCommand {
 }
 
 struct VCPUListCommand: DomainCommand {
-  static let configuration = CommandConfiguration(commandName: "vcpu-list", abstract: "Shows the virtual processors of domains.")
+  static let configuration = CommandConfiguration(
+    commandName: "vcpu-list", abstract: "Shows the virtual processors of domains.",
+    discussion: """
+      Examples:
+        xenolith vcpu-list
+        xenolith vcpu-list guest
+      """)
   @OptionGroup var service: ServiceOptions
   @Argument(help: ArgumentHelp("Name or number.", valueName: "domain")) var domain: String?
 
@@ -29,7 +41,14 @@ struct VCPUListCommand: DomainCommand {
 
 struct DmesgCommand: DomainCommand {
   static let configuration = CommandConfiguration(
-    commandName: "dmesg", abstract: "Shows the hypervisor's messages.", discussion: "Times are in seconds since the hypervisor began.")
+    commandName: "dmesg", abstract: "Shows the hypervisor's messages.",
+    discussion: """
+      Times are in seconds since the hypervisor began.
+
+      Examples:
+        xenolith dmesg
+        xenolith dmesg --clear
+      """)
   @OptionGroup var service: ServiceOptions
   @Flag(name: [.customShort("c"), .long], help: "Forget them afterwards.") var clear = false
 
@@ -42,7 +61,13 @@ struct DmesgCommand: DomainCommand {
 struct TopCommand: DomainCommand {
   static let configuration = CommandConfiguration(
     commandName: "top", abstract: "Shows again and again what domains take up.",
-    discussion: "On a terminal the table is refreshed until Ctrl-C. Percentages of time are those of the hypervisor's own time since the table before.")
+    discussion: """
+      On a terminal the table is refreshed until Ctrl-C. Percentages of time are those of the hypervisor's own time since the table before.
+
+      Examples:
+        xenolith top
+        xenolith top --batch -n 10 -d 1
+      """)
   @OptionGroup var service: ServiceOptions
   @Option(name: [.customShort("d", allowingJoined: true), .long], help: ArgumentHelp("Time between two tables.", valueName: "seconds")) var delay = 3.0
   @Option(name: [.customShort("n", allowingJoined: true), .customLong("iterations")], help: ArgumentHelp("End after so many tables.", valueName: "count")) var iterations: Int?

@@ -30,8 +30,6 @@ public final class Hypervisor {
   /// Seconds since 1970 when the hypervisor began.
   public var wallClockAtStart: UInt64 = 0
   private var nextID: UInt16 = 1
-  /// Domains that ended and that the toolstack has not looked at yet.
-  public var ended: [DomainID] = []
 
   private var compatTable: (first: MachineFrameNumber, l1: [MachineFrameNumber]) = (.invalid, [])
   private var machineToPhysicalRoot: MachineFrameNumber = .invalid
@@ -187,10 +185,7 @@ public final class Hypervisor {
     return domain
   }
 
-  func domainEnded(_ domain: Domain) {
-    ended.append(domain.id)
-    domain.observer?.domainEnded(domain)
-  }
+  func domainEnded(_ domain: Domain) { domain.observer?.domainEnded(domain) }
 
   func domain(_ id: DomainID, as caller: Domain) -> Domain? { id == .own ? caller : domains[id] }
 

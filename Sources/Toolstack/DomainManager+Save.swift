@@ -87,12 +87,13 @@ extension DomainManager {
     }
   }
 
-  /// What a guest has written about itself. Its devices and requests to it are made anew.
+  /// What a guest has written about itself, and what it was told to have of memory and processors. Its devices and requests to it are made anew.
   private func guestNodes(_ domain: Domain) -> [SaveFile.SavedNode] {
     let root = "/local/domain/\(domain.id.rawValue)"
     var nodes: [SaveFile.SavedNode] = []
     // What its kernel can be asked for it says only once, when it starts.
-    var open = ["attr", "data", "drivers", "feature", "control/feature-poweroff", "control/feature-reboot", "control/feature-suspend"]
+    var open = ["memory/target"] + domain.vcpus.indices.map { "cpu/\($0)/availability" }
+    open += ["attr", "data", "drivers", "feature", "control/feature-poweroff", "control/feature-reboot", "control/feature-suspend"]
     while let path = open.popLast() {
       guard let value = try? store.read("\(root)/\(path)"), let children = try? store.list("\(root)/\(path)") else { continue }
       nodes.append(SaveFile.SavedNode(path: path, value: value))
@@ -129,6 +130,7 @@ extension DomainManager {
     let root = "/local/domain/\(built.domain.id.rawValue)"
     for node in file.nodes {
       try? store.write("\(root)/\(node.path)", node.value)
+      if node.path.hasPrefix("cpu/") || node.path.hasPrefix("memory/") { continue }
       try? store.setPermissions("\(root)/\(node.path)", [XenstorePermission(.none, built.domain.id.rawValue)])
     }
     let managed = ManagedDomain(name: name, configuration: configuration, source: source, images: nil, built: built, storeLink: link)

@@ -21,7 +21,7 @@ final class StoreLink: EventService {
 
   func guestNotified(_ domain: Domain, port: EventPort) {
     guard let ring, let connection else { return }
-    if ring.service(store, on: connection) { domain.raise(port) }
+    if ring.service(store, on: connection) { domain.raise(port, from: self) }
   }
 
   /// Watch events that come up without a request of the domain's.

@@ -61,6 +61,23 @@ import XenABI
     #expect(guest.word(at: TestGuest.data + 8) == 0x566E_6558)
   }
 
+  /// As under Xen, where console and xenstore are channels to the control domain like others.
+  @Test func aResetClosesEveryChannel() throws {
+    let self0: [UInt8] = [0xF0, 0x7F]
+    let code = Code.hypercall(.eventChannelOp, UInt32(EventChannelOp.reset.rawValue), UInt32(TestGuest.data))
+      + Code.storeResult(at: TestGuest.data + 16) + Code.spin
+    let guest = try TestGuest(code: code, data: self0 + [UInt8](repeating: 0xAA, count: 62))
+    #expect(guest.domain.events.bound.count == 2)
+    guest.run(steps: 20)
+    #expect(guest.word(at: TestGuest.data + 16) == 0 && guest.domain.events.bound.isEmpty)
+    // The console's service does not mistake what has the number now for its own.
+    _ = try guest.domain.events.allocate()
+    _ = try guest.domain.events.allocate()
+    guest.console.type([1])
+    guest.console.drain()
+    #expect((1...2).allSatisfy { !guest.domain.isPending($0) })
+  }
+
   @Test func unknownHypercallsAreRefused() throws {
     let code = [0xB8, 0x7F, 0, 0, 0, 0x0F, 0x05] + Code.storeResult(at: TestGuest.data)
       + [0x48, 0xB8, 0x1D, 0, 0, 0, 1, 0, 0, 0, 0x0F, 0x05] + Code.storeResult(at: TestGuest.data + 8)

@@ -1,8 +1,14 @@
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
 import Control
 import Hypervisor
 import Processor
 import Testing
 import XenABI
+import Xenstore
 @testable import Toolstack
 
 /// An ELF file of a paravirtual kernel with a few bytes of code.
@@ -142,6 +148,59 @@ enum TinyKernel {
     let domain = try create("alone", TinyKernel.shutdown(.suspend))
     run()
     #expect(domain.isAlive && names == ["alone"])
+  }
+
+  /// What is wrong with a domain of these settings.
+  private func refusal(_ more: String, kernel: [UInt8]? = nil) -> String? {
+    let text = "name = \"bad\"\nkernel = \"k\"\n\(more)\n"
+    do {
+      let configuration = try DomainConfiguration(parsing: Array(text.utf8), file: "bad.cfg")
+      _ = try manager.create(configuration, kernel: kernel ?? TinyKernel.elf(TinyKernel.spin), ramdisk: [])
+      return nil
+    } catch {
+      return "\(error)"
+    }
+  }
+
+  @Test func whatTheBuilderRefusesHasItsLine() throws {
+    let free = manager.hypervisor.freeMemory
+    #expect(refusal("memory = 16777216") == "bad.cfg, line 3: memory: the machine has no 16777216 MiB left for domain bad")
+    #expect(refusal("memory = 257") == "bad.cfg, line 3: memory: the machine has no 257 MiB left for domain bad")
+    #expect(refusal("memory = 8\nmaxmem = 300") == "bad.cfg, line 4: maxmem: the machine has 255 MiB, less than domain bad could grow to")
+    #expect(refusal("memory = 1") == "bad.cfg, line 3: memory: domain bad has too little memory for its kernel and initial RAM disk")
+    #expect(refusal("memory = 8", kernel: [1, 2, 3])?.hasPrefix("bad.cfg, line 2: kernel: k is no kernel") == true)
+    #expect(refusal("type = \"hvm\"")?.hasPrefix("bad.cfg, line 3: type: domain bad has type") == true)
+    #expect(refusal("cpus = \"5\"")?.hasPrefix("bad.cfg, line 3: cpus: ") == true)
+    #expect(refusal("disk = [ \"a,qcow2,xvda,w\" ]") == "bad.cfg, line 3: disk gives xvda the format qcow2, and only raw is there yet")
+    _ = try create("bad", TinyKernel.spin)
+    #expect(refusal("") == "bad.cfg, line 1: name: a domain with the name bad exists already")
+    manager.destroy(try #require(manager.find("bad")))
+    #expect(manager.hypervisor.freeMemory == free && manager.hypervisor.domains.isEmpty)
+  }
+
+  @Test func anAddressSpaceLargerThanTheMachineIsNotMade() {
+    #expect(throws: BuildError.self) {
+      try manager.hypervisor.build(
+        DomainRequest(name: "huge", memoryBytes: 16 << 40), kernel: .pvh(PVHKernel(segments: [], entry: 0)), store: StoreLink(manager.store))
+    }
+  }
+
+  @Test func aDomainCanHaveRoomToGrow() throws {
+    let domain = try create("growing", TinyKernel.spin, "maxmem = 32\nvcpus = 2\nmaxvcpus = 4").domain
+    #expect(domain.vcpus.count == 4 && domain.frameCount <= 8 << 8 && domain.maximumFrames == 32 << 8)
+    let path = "/local/domain/\(domain.id.rawValue)"
+    #expect((0..<4).map { try? manager.store.readString("\(path)/cpu/\($0)/availability") } == ["online", "online", "offline", "offline"])
+    #expect((try? manager.store.readString("\(path)/memory/target")) == "8192")
+    #expect((try? manager.store.readString("\(path)/memory/static-max")) == "32768")
+  }
+
+  @Test func aDiskOfADomainIsNoOtherOfItsDisks() throws {
+    let path = "/tmp/xenolith-disk-\(getpid())"
+    let file = open(path, O_CREAT | O_RDWR, 0o600)
+    #expect(file >= 0 && ftruncate(file, 4096) == 0)
+    close(file)
+    defer { unlink(path) }
+    #expect(refusal("disk = [ \"\(path),raw,xvda,w\",\n\"\(path),raw,hda,w\" ]") == "bad.cfg, line 4: disk gives hda the file \(path), which is xvda already")
   }
 
   @Test func onlyGuestsThatCanAreSaved() throws {

@@ -43,12 +43,30 @@ public struct ParavirtualKernel {
 
 /// Why a domain cannot be built: a sentence for the user.
 public struct BuildError: Error, CustomStringConvertible {
+  /// What of a request is at fault.
+  public enum Cause: Sendable {
+    case name, kind, kernel, memory, maximumMemory, processors, affinity, shadowMemory
+  }
   public var description: String
   /// A file that was named cannot be had.
   public var isMissingFile: Bool
-  public init(_ description: String, isMissingFile: Bool = false) {
+  public var cause: Cause?
+  /// The sentence says where the fault was written down.
+  public var isLocated = false
+  public init(_ description: String, isMissingFile: Bool = false, cause: Cause? = nil) {
     self.description = description
     self.isMissingFile = isMissingFile
+    self.cause = cause
+  }
+}
+
+extension BuildError {
+  static func tooSmall(_ name: String) -> BuildError {
+    BuildError("domain \(name) has too little memory for its kernel and initial RAM disk", cause: .memory)
+  }
+
+  static func noMemory(for name: String, pages: UInt64) -> BuildError {
+    BuildError("the machine has no \(pages >> 8) MiB left for domain \(name)", cause: .memory)
   }
 }
 
@@ -79,14 +97,14 @@ struct ParavirtualBuilder {
     let frames = domain.frames
     p2m.reserveCapacity(Int(count))
     for pfn in 0..<count {
-      guard let frame = domain.allocateFrame() else { throw BuildError("the machine has no \(count * 4) KiB left for domain \(domain.name)") }
+      guard let frame = domain.allocateFrame() else { throw .noMemory(for: domain.name, pages: count) }
       domain.hypervisor.setPhysical(of: frame, to: pfn)
       p2m.append(frame)
     }
     domain.highestPFN = count - 1
     for segment in kernel.segments {
       let (end, overflow) = segment.address.addingReportingOverflow(segment.size)
-      if overflow || end > count << 12 { throw BuildError("the kernel needs more memory than domain \(domain.name) has") }
+      if overflow || end > count << 12 { throw .tooSmall(domain.name) }
       copy(segment.bytes, to: segment.address)
       next = max(next, (end + 4095) >> 12)
     }
@@ -94,7 +112,7 @@ struct ParavirtualBuilder {
     func take(_ pages: UInt64) throws(BuildError) -> UInt64 {
       let first = next
       next += pages
-      if next > count { throw BuildError("domain \(domain.name) has too little memory for its kernel and initial RAM disk") }
+      if next > count { throw .tooSmall(domain.name) }
       return first
     }
     let diskPages = (UInt64(ramdisk.count) + 4095) >> 12
@@ -111,7 +129,7 @@ struct ParavirtualBuilder {
     if !ramdisk.isEmpty { copy(ramdisk[...], to: diskPFN << 12) }
     if let page = kernel.hypercallPage {
       let offset = page &- kernel.virtualBase
-      if offset >> 12 >= count { throw BuildError("the kernel's hypercall page lies outside its memory") }
+      if offset >> 12 >= count { throw BuildError("the kernel's hypercall page lies outside its memory", cause: .kernel) }
       HypercallPage.fill(frames.contents(p2m[Int(offset >> 12)]), compat: kernel.isCompat)
     }
     for pfn in 0..<count { put(p2m[Int(pfn)].rawValue, at: p2mPFN << 12 + pfn * UInt64(word)) }
@@ -204,7 +222,7 @@ struct ParavirtualBuilder {
       if needed <= tableCount { break }
       tableCount = needed
     }
-    if first + tableCount + 1 > UInt64(p2m.count) { throw BuildError("domain \(domain.name) has too little memory for its kernel and initial RAM disk") }
+    if first + tableCount + 1 > UInt64(p2m.count) { throw .tooSmall(domain.name) }
     mapped = min(mapped, UInt64(p2m.count))
     let range = first..<first + tableCount
     let root = first
