@@ -341,9 +341,49 @@ def requests_that_ask_too_much_disturb_nobody():
 
 
 @test
+def what_cannot_be_written_holds_nobody_up():
+    with tempfile.TemporaryDirectory() as folder:
+        kernel = pathlib.Path(folder) / "crash"
+        kernel.write_bytes(crashing_kernel())
+        config = pathlib.Path(folder) / "crash.cfg"
+        config.write_text(f'name = "crash"\nkernel = "{kernel}"\nmemory = 8\n')
+        # Standard error is a pipe that is full.
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        try:
+            while True:
+                os.write(writer, b"x" * 4096)
+        except BlockingIOError:
+            os.set_blocking(writer, True)
+        control = pathlib.Path(folder) / "control.sock"
+        process = subprocess.Popen([PROGRAM, "hypervisor", "--socket", control], stdin=subprocess.DEVNULL, stderr=writer)
+        try:
+            while not control.exists():
+                time.sleep(0.1)
+            for command in ["create", config], ["dmesg"], ["list"]:
+                result = subprocess.run([PROGRAM, command[0], "--socket", control, *command[1:]], stdin=subprocess.DEVNULL, capture_output=True, timeout=30)
+                check(result.returncode == 0, f"{command}: {result.stderr}")
+        finally:
+            process.kill()
+            process.wait()
+            os.close(reader)
+            os.close(writer)
+        # What was asked for and cannot be written is said, and is no success.
+        code, _, err = create(dict(name="crash", kernel=str(kernel), memory=8), options=["--trace", "/dev/full"])
+        check("/dev/full cannot be written: No space left on device" in err, err)
+        with open("/dev/full", "wb") as full:
+            result = subprocess.run([PROGRAM, "create", "-c", config], stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, timeout=60)
+        check(result.returncode == 101, f"nothing was to be written: {result.returncode}")
+        pipe = pathlib.Path(folder) / "pipe"
+        os.mkfifo(pipe)
+        code, _, err = create(dict(name="crash", kernel=str(kernel), memory=8), options=["--timeout", "2", "--trace", pipe], timeout=60)
+        check(code == 66 and "nobody reads it" in err, f"{code}: {err}")
+
+
+@test
 def a_domain_grows():
     """Processors and memory that a configuration allows, and that xenstore gives and takes."""
-    with Service("--memory", "2G") as service:
+    with Service("--memory", "2G", "--cpus", 2) as service:
         service.run("create", service.config(**debian("guest", memory=192, maxmem=320, vcpus=1, maxvcpus=3)))
         console = service.console("guest")
         check_domain_log(console.wait_for(PROMPT, 200))
@@ -368,9 +408,14 @@ def a_domain_grows():
         for memory in 320, 160:
             xenstore(service, "write", "/local/domain/1/memory/target", memory << 10)
             service.wait_until(f"{memory} MiB", 60, lambda: abs(int(service.state("guest")[2]) - memory) <= 2)
-        # What was given and taken is so after a restore.
+        # What was given and taken, and what commands changed, is so after a restore.
+        service.run("vcpu-pin", "guest", 1, 1)
+        service.run("sched-credit", "-d", "guest", "-w", 512)
         service.run("save", "guest", service.path / "guest.save")
         service.run("restore", service.path / "guest.save")
+        check(service.run("sched-credit").splitlines()[1].split()[2] == "512", "the weight is another one")
+        listed = service.run("vcpu-list", "guest")
+        check(re.search(r"^guest +2 +1 .* 1 / all$", listed, re.MULTILINE) and re.search(r"^guest +2 +0 .* all / all$", listed, re.MULTILINE), listed)
         console = service.console("guest")
         becomes("nproc", 2)
         xenstore(service, "write", "/local/domain/2/memory/target", 320 << 10)

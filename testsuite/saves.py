@@ -202,7 +202,7 @@ class Listener:
     def more(self, count):
         """Waits until every writer has written more records."""
         before = self.acknowledged()
-        self.listen(lambda: all(self.acknowledged().get(w, -1) >= before.get(w, -1) + count for w in range(4)), 240)
+        self.listen(lambda: all(self.acknowledged().get(w, -1) >= before.get(w, -1) + count for w in range(4)), 600)
 
     def ask(self, command, pattern, seconds=60):
         at = len(self.log)
@@ -243,7 +243,7 @@ def saved_under_load(type, vcpus):
         try:
             with Service("--memory", "1G") as service:
                 service.run("create", config)
-                listener.attach(service, "loaded").listen(lambda: "@@ BEGUN" in listener.log, 300)
+                listener.attach(service, "loaded").listen(lambda: "@@ BEGUN" in listener.log, 600)
                 check(value(listener.log, "BEGUN") == str(vcpus), "not all processors came up")
                 listener.more(SLOTS + 4)
                 reaches_the_host()

@@ -91,6 +91,7 @@ final class BlockQueue: EventService {
     slot.withUnsafeMutableBytes { ring.copy(into: $0) }
     ring.take()
     let request = slot.withUnsafeBytes { BlockRequest($0, layout) }
+    domain.hypervisor.charge(domain, ServiceCost.request)
     let status = serve(request)
     response.withUnsafeMutableBytes { layout.response(to: request, status, into: $0) }
     response.withUnsafeBytes { ring.respond($0) }
@@ -149,6 +150,7 @@ final class BlockQueue: EventService {
     // All pages first: a request is done as a whole or not at all.
     var pages: [GrantedPage] = []
     for segment in segments { pages.append(try map(segment.reference, writable: isRead)) }
+    domain.hypervisor.charge(domain, UInt64(bytes) / ServiceCost.bytesPerInstruction)
     do throws(BlockImageError) {
       if operation == .flush || operation == .writeBarrier { try image.flush() }
       if isRead { try image.read(sector, into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<bytes])) }

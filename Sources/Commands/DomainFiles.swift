@@ -19,7 +19,7 @@ enum DomainFiles {
   /// Contents of the kernel's file and of the initial RAM disk's.
   static func images(_ configuration: DomainConfiguration) throws(MachineError) -> (kernel: [UInt8], ramdisk: [UInt8]) {
     guard let path = configuration.kernel else {
-      throw .badImage(configuration.error("kernel", "there is no kernel, and a domain cannot boot from a disk yet").description)
+      throw .badImage(configuration.error("kernel", "is missing, and a domain cannot boot from a disk yet").description)
     }
     let kernel = try part(path, "kernel", configuration)
     guard let ramdisk = configuration.ramdisk else { return (kernel, []) }

@@ -10,7 +10,8 @@ enum HostFile {
   static var lastError: String { String(cString: strerror(errno)) }
 
   /// More than any image that is read as a whole; a stream that goes on (/dev/zero) ends earlier.
-  private static let largestFile = 8 << 30, largestStream = 1 << 28
+  static let largestFile = 8 << 30
+  private static let largestStream = 1 << 28
 
   /// The whole file, or its first `limit` bytes.
   /// - Parameter isRegular: nothing else will do, as others could make whoever reads them wait.

@@ -38,6 +38,8 @@ struct DumpCoreCommand: DomainCommand {
     discussion: """
       The file is an ELF file of Xen's dump-core format, as the program crash reads it. The domain runs on.
 
+      Exit codes: 64 wrong option, 66 no such domain or no hypervisor, or the file cannot be written.
+
       Examples:
         xenolith dump-core guest guest.core
       """)

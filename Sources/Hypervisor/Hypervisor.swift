@@ -66,6 +66,12 @@ public final class Hypervisor {
     return running.timeBase &+ running.processor.retired
   }
 
+  /// Lets the virtual processor that executes at this moment pay for what a service does for its domain.
+  /// - Parameter instructions: as many as the work takes time.
+  public func charge(_ domain: Domain, _ instructions: UInt64) {
+    if let running, running.domain === domain { running.charge(instructions) }
+  }
+
   public func log(_ line: String) { console.add(line, at: now) }
 
   // MARK: Frames

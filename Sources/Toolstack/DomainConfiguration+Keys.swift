@@ -133,7 +133,9 @@ extension DomainConfiguration {
       } catch {
         throw r.error("vif", "\"\(element.text)\": \(error.description)", line: element.line)
       }
-      if networks.last?.rate != nil { warn(r, "vif", "has a rate, which is not supported yet and has no effect", line: element.line) }
+      for part in networks[networks.count - 1].ineffectiveParts {
+        warn(r, "vif", "has \(part)=, which is not supported yet and has no effect", line: element.line)
+      }
     }
     for element in try r.texts("vfb") ?? [] {
       do {

@@ -82,7 +82,8 @@ extension DomainManager {
   private func contents(of managed: ManagedDomain) throws(BuildError) -> [UInt8] {
     guard let source = managed.source else { throw BuildError("domain \(managed.name) has no configuration file to be restored with") }
     let domain = managed.domain
-    return try SaveFile.make(name: managed.name, source: source, nodes: guestNodes(domain)) { (w) throws(BuildError) in
+    let schedule = SaveFile.SavedSchedule(weight: domain.weight, cap: domain.cap, affinity: domain.vcpus.map { $0.affinity?.sorted() ?? [] })
+    return try SaveFile.make(name: managed.name, source: source, schedule: schedule, nodes: guestNodes(domain)) { (w) throws(BuildError) in
       try hypervisor.save(domain, to: &w)
     }
   }
@@ -104,6 +105,14 @@ extension DomainManager {
 
   // MARK: Restoring
 
+  /// Where virtual processors ran before, as far as this machine has these processors.
+  private func pin(_ domain: Domain, _ schedule: SaveFile.SavedSchedule) {
+    for (n, processors) in zip(domain.vcpus.indices, schedule.affinity) {
+      let there = Set(processors.filter { $0 < hypervisor.physicalProcessors })
+      hypervisor.pin(domain, vcpu: n, to: there.isEmpty ? nil : there)
+    }
+  }
+
   /// Makes a domain from a file's bytes, which may be anything, and lets it run on.
   /// - Parameter source: a configuration to use instead of the saved one.
   public func restore(_ bytes: [UInt8], source other: DomainSource? = nil, paused: Bool = false) throws(BuildError) -> ManagedDomain {
@@ -116,16 +125,20 @@ extension DomainManager {
     configuration.resolvePaths(in: source.directory)
     let name = other == nil ? file.name : configuration.name
     if domains.contains(where: { $0.name == name }) { throw BuildError("a domain with the name \(name) exists already") }
+    if other != nil { try checkAffinity(configuration) }
     let devices = try DomainDevices(configuration)
+    let schedule = other == nil ? file.schedule : nil
     let link = StoreLink(store)
     var reader = file.domain
-    let built = try hypervisor.restore(&reader, name: name, weight: configuration.weight, cap: configuration.cap, paging: configuration.nestedTranslation ? .nested : .shadow,
-      shadowBytes: configuration.shadowMemory.map { UInt64($0) << 20 }, store: link)
+    let built = try hypervisor.restore(&reader, name: name, weight: schedule?.weight ?? configuration.weight, cap: schedule?.cap ?? configuration.cap,
+      paging: configuration.nestedTranslation ? .nested : .shadow, shadowBytes: configuration.shadowMemory.map { UInt64($0) << 20 }, store: link)
     guard reader.isAtEnd else {
       hypervisor.destroy(built.domain)
       throw BuildError("the saved domain \(name) is followed by something unknown")
     }
     link.attach(built)
+    built.domain.observer = guestMessages
+    if let schedule { pin(built.domain, schedule) } else { pin(built.domain, configuration) }
     describe(built, configuration)
     let root = "/local/domain/\(built.domain.id.rawValue)"
     for node in file.nodes {

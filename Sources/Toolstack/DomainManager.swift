@@ -10,6 +10,7 @@ public final class DomainManager {
   public let hypervisor: Hypervisor
   public let store = XenstoreServer()
   public let networks: VirtualNetworks
+  let guestMessages = GuestMessages()
   public internal(set) var domains: [ManagedDomain] = []
   /// Told of ends and new beginnings, one sentence each.
   public var onEvent: ((String) -> Void)?
@@ -85,9 +86,7 @@ public final class DomainManager {
 
   /// Builds the domain inside the hypervisor, paused, with its nodes in xenstore.
   func build(_ configuration: DomainConfiguration, _ images: DomainImages) throws(BuildError) -> (BuiltDomain, StoreLink) {
-    if configuration.affinity.contains(where: { $0.processors(of: hypervisor.physicalProcessors).isEmpty }) {
-      throw BuildError("domain \(configuration.name) may run on none of the machine's processors, which are 0 to \(hypervisor.physicalProcessors - 1)", cause: .affinity)
-    }
+    try checkAffinity(configuration)
     let link = StoreLink(store)
     let request = DomainRequest(
       name: configuration.name, memoryBytes: UInt64(configuration.memory) << 20, maximumMemoryBytes: UInt64(configuration.maximumMemory) << 20,
@@ -95,6 +94,8 @@ public final class DomainManager {
       shadowBytes: configuration.shadowMemory.map { UInt64($0) << 20 })
     let built = try hypervisor.build(request, kernel: images.kernel, ramdisk: images.ramdisk, store: link)
     link.attach(built)
+    built.domain.observer = guestMessages
+    built.domain.handle = (configuration.uuid ?? DomainUUID(name: configuration.name)).bytes
     pin(built.domain, configuration)
     describe(built, configuration)
     return (built, link)
@@ -106,6 +107,7 @@ public final class DomainManager {
     managed.devices.detach()
     store.release(managed.domain.id.rawValue)
     try? store.remove("/local/domain/\(managed.domain.id.rawValue)")
+    if !domains.contains(where: { $0 !== managed && $0.domain.handle == managed.domain.handle }) { try? store.remove(Self.vmPath(managed.domain)) }
     hypervisor.destroy(managed.domain)
   }
 
@@ -154,6 +156,8 @@ public final class DomainManager {
     }
   }
 
+  private static func vmPath(_ domain: Domain) -> String { "/vm/\(DomainUUID(bytes: domain.handle))" }
+
   /// What a domain finds about itself in xenstore, as Xen's tools write it (docs/misc/xenstore-paths.pandoc).
   func describe(_ built: BuiltDomain, _ configuration: DomainConfiguration) {
     let id = built.domain.id.rawValue
@@ -169,7 +173,12 @@ public final class DomainManager {
     try? store.setPermissions(path, readable)
     put("name", configuration.name, readable)
     put("domid", "\(id)", readable)
-    put("vm", "/vm/\(configuration.name)", readable)
+    let vm = Self.vmPath(built.domain)
+    for (key, value) in [("", ""), ("/name", configuration.name), ("/uuid", "\(DomainUUID(bytes: built.domain.handle))")] {
+      try? store.write(vm + key, value)
+      try? store.setPermissions(vm + key, readable)
+    }
+    put("vm", vm, readable)
     put("memory", "", readable)
     put("memory/static-max", "\(configuration.maximumMemory * 1024)", readable)
     put("memory/target", "\(configuration.memory * 1024)", readable)
@@ -191,8 +200,15 @@ public final class DomainManager {
     put("store/ring-ref", "\(built.storeFrame)", readable)
   }
 
+  func checkAffinity(_ configuration: DomainConfiguration) throws(BuildError) {
+    guard configuration.affinity.contains(where: { $0.processors(of: hypervisor.physicalProcessors).isEmpty }) else { return }
+    throw BuildError(
+      "domain \(configuration.name) may run on none of the machine's processors, which are 0 to \(hypervisor.physicalProcessors - 1)",
+      cause: .affinity).located(in: configuration)
+  }
+
   /// Where virtual processors may run: an entry of `cpus` for each, the last one for those beyond.
-  private func pin(_ domain: Domain, _ configuration: DomainConfiguration) {
+  func pin(_ domain: Domain, _ configuration: DomainConfiguration) {
     guard let last = configuration.affinity.last else { return }
     for n in domain.vcpus.indices {
       let affinity = n < configuration.affinity.count ? configuration.affinity[n] : last

@@ -141,7 +141,7 @@ import Testing
     #expect(c.maximumMemory == 64)
     #expect(c.warnings.map(\.description) == [
       "g.cfg, line 4: maxmem has no effect on a domain that is not paravirtual: it keeps the 64 megabytes of memory",
-      "g.cfg, line 6: vif has a rate, which is not supported yet and has no effect",
+      "g.cfg, line 6: vif has rate=, which is not supported yet and has no effect",
     ])
   }
 

@@ -115,10 +115,12 @@ struct ParavirtualBuilder {
       if next > count { throw .tooSmall(domain.name) }
       return first
     }
+    try checkAddress(kernel.entry, pages: 1, "entry")
     let diskPages = (UInt64(ramdisk.count) + 4095) >> 12
     var diskPFN = kernel.modulesByPFN ? 0 : try take(diskPages)
     let p2mPages = (count * UInt64(word) + 4095) >> 12
     var p2mPFN = kernel.initialP2M != nil ? 0 : try take(p2mPages)
+    if let list = kernel.initialP2M { try checkAddress(list, pages: p2mPages, "table of frames (INIT_P2M)") }
     let startInfo = try take(1), store = try take(1), console = try take(1)
     // Tables for everything up to a stack of one page and half a megabyte, rounded up to 4 MiB of linear addresses.
     let tables = try makeTables(p2mPages: p2mPages)
@@ -174,6 +176,17 @@ struct ParavirtualBuilder {
     return Result(consoleFrame: p2m[Int(console)], storeFrame: p2m[Int(store)])
   }
 
+  /// What a kernel wants at a linear address must lie where a guest's things can lie, all of it.
+  private func checkAddress(_ first: UInt64, pages: UInt64, _ what: String) throws(BuildError) {
+    let (last, overflow) = first.addingReportingOverflow(max(pages, 1) << 12 - 1)
+    // A page at the very end of the address space is the last one, no wrap.
+    let fits =
+      kernel.isCompat
+      ? !overflow && last < XenLayout.compatStart
+      : !overflow && XenLayout.isGuest(first) && XenLayout.isGuest(last) && (first < XenLayout.start) == (last < XenLayout.start)
+    if !fits { throw BuildError("the kernel wants its \(what) at \(String(first, radix: 16)), where no guest can have it", cause: .kernel) }
+  }
+
   // MARK: Memory
 
   /// Copies into pseudo-physical memory.
@@ -216,6 +229,7 @@ struct ParavirtualBuilder {
       // 512 KiB of room, then whole 4 MiB.
       let end = (kernel.virtualBase &+ used << 12 &+ (512 << 10) &+ (4 << 20) - 1) & ~((4 << 20) - 1)
       mapped = (end &- kernel.virtualBase) >> 12
+      try checkAddress(kernel.virtualBase, pages: mapped, "first mapping (VIRT_BASE)")
       var needed = tablesFor(kernel.virtualBase, pages: mapped, counted: true)
       if let p2m = kernel.initialP2M { needed += tablesFor(p2m, pages: p2mPages, counted: false) }
       if kernel.isCompat, end <= 0xC000_0000 { needed += 1 }
