@@ -294,7 +294,7 @@ def bad_disks_are_one_sentence():
             (66, f"{odd},raw,xvda,w", "not a multiple of 512"),
             (66, "/dev/null,raw,xvda,w", "neither a file nor a block device"),
             (65, f"{good},qcow2,xvda,w", "line 4: disk gives xvda the format qcow2"),
-            (66, f"{good},raw,xvda,w\", \"{good},raw,xvdb,r", "being written"),
+            (65, f"{good},raw,xvda,w\", \"{good},raw,xvdb,r", "line 4: disk gives xvdb the file"),
         ]:
             config = folder.config("bad", f'name = "x"\nkernel = "{kernel}"\n\ndisk = [ "{disk}" ]\n')
             refused(expected, config, command="create", says=says)

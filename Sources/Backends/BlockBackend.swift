@@ -18,6 +18,8 @@ public final class BlockBackend: BackendDriver {
   private var queues: [BlockQueue] = []
   /// Told that the connection cannot go on, and why.
   public var onFailure: ((String) -> Void)?
+  /// Told the first time that the image cannot be read or written, and why.
+  public var onImageError: ((BlockImageError) -> Void)?
 
   /// - Parameter discard: whether the guest may give sectors back, where the image can take them.
   public init(domain: Domain, image: any BlockImage, isCDROM: Bool = false, discard: Bool = true) {
@@ -54,7 +56,8 @@ public final class BlockBackend: BackendDriver {
           queues.append(
             try BlockQueue(
               domain: domain, image: image, canDiscard: offersDiscard, layout: layout, port: port,
-              isPersistent: frontend.flag("feature-persistent"), ring: pages, onFailure: { [weak self] in self?.onFailure?($0) }))
+              isPersistent: frontend.flag("feature-persistent"), ring: pages, onFailure: { [weak self] in self?.onFailure?($0) },
+              onImageError: { [weak self] in self?.complain($0) }))
         } catch {
           throw BackendError(error.description)
         }
@@ -65,6 +68,11 @@ public final class BlockBackend: BackendDriver {
     }
     let info = (isCDROM ? 1 : 0) | (image.isWritable ? 0 : 4)
     return [("sectors", "\(image.sectors)"), ("info", "\(info)"), ("sector-size", "512"), ("physical-sector-size", "512")]
+  }
+
+  private func complain(_ error: BlockImageError) {
+    onImageError?(error)
+    onImageError = nil
   }
 
   public func disconnect() {

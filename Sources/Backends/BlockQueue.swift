@@ -23,6 +23,8 @@ final class BlockQueue: EventService {
   private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: maximumIndirectSegments * 4096, alignment: 4096)
   /// Told that the connection cannot go on, and why.
   private let onFailure: (String) -> Void
+  /// Told what went wrong with the image; the guest only hears that a request failed.
+  private let onImageError: (BlockImageError) -> Void
   /// The guest gave more to do than one turn is for.
   private(set) var hasMore = false
   private var isOpen = true
@@ -30,7 +32,7 @@ final class BlockQueue: EventService {
   /// - Parameter ring: its pages, writable.
   init(
     domain: Domain, image: any BlockImage, canDiscard: Bool, layout: BlockProtocol, port: EventPort, isPersistent: Bool,
-    ring pages: [GrantedPage], onFailure: @escaping (String) -> Void
+    ring pages: [GrantedPage], onFailure: @escaping (String) -> Void, onImageError: @escaping (BlockImageError) -> Void
   ) throws(RingError) {
     self.domain = domain
     self.image = image
@@ -39,6 +41,7 @@ final class BlockQueue: EventService {
     self.port = port
     self.isPersistent = isPersistent
     self.onFailure = onFailure
+    self.onImageError = onImageError
     ring = try SharedRing(pages, slotBytes: layout.slotBytes)
     slot = [UInt8](repeating: 0, count: layout.slotBytes)
     response = [UInt8](repeating: 0, count: layout.responseBytes)
@@ -88,6 +91,7 @@ final class BlockQueue: EventService {
     slot.withUnsafeMutableBytes { ring.copy(into: $0) }
     ring.take()
     let request = slot.withUnsafeBytes { BlockRequest($0, layout) }
+    domain.hypervisor.charge(domain, ServiceCost.request)
     let status = serve(request)
     response.withUnsafeMutableBytes { layout.response(to: request, status, into: $0) }
     response.withUnsafeBytes { ring.respond($0) }
@@ -146,6 +150,7 @@ final class BlockQueue: EventService {
     // All pages first: a request is done as a whole or not at all.
     var pages: [GrantedPage] = []
     for segment in segments { pages.append(try map(segment.reference, writable: isRead)) }
+    domain.hypervisor.charge(domain, UInt64(bytes) / ServiceCost.bytesPerInstruction)
     do throws(BlockImageError) {
       if operation == .flush || operation == .writeBarrier { try image.flush() }
       if isRead { try image.read(sector, into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<bytes])) }
@@ -158,6 +163,7 @@ final class BlockQueue: EventService {
       if !isRead, bytes > 0 { try image.write(sector, UnsafeRawBufferPointer(rebasing: buffer[..<bytes])) }
       if operation == .writeBarrier { try image.flush() }
     } catch {
+      onImageError(error)
       throw Refused()
     }
   }
@@ -165,7 +171,10 @@ final class BlockQueue: EventService {
   private func discard(_ sector: UInt64, _ count: UInt64) throws(Refused) {
     guard canDiscard else { throw Refused(status: .notSupported) }
     try checkRange(sector, count, isEmptyAllowed: false)
-    do throws(BlockImageError) { try image.discard(sector, count: count) } catch { throw Refused() }
+    do throws(BlockImageError) { try image.discard(sector, count: count) } catch {
+      onImageError(error)
+      throw Refused()
+    }
   }
 
   /// Sectors must lie within the disk.

@@ -85,6 +85,8 @@ final class NetworkTransmitter: EventService {
         let group = try take(count)
         budget -= group.slots.count + group.extras
         let packet = packet(group)
+        let bytes = packet?.bytes.count ?? 0
+        domain.hypervisor.charge(domain, ServiceCost.request &* UInt64(group.slots.count) &+ UInt64(bytes) / ServiceCost.bytesPerInstruction)
         respond(group, packet == nil ? Status.error : Status.okay)
         if let packet { onPacket(packet) }
       }

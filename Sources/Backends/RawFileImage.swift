@@ -54,6 +54,12 @@ public final class RawFileImage: BlockImage {
 
   deinit { close(descriptor) }
 
+  /// Whether a path leads to this file.
+  public func isFile(_ path: String) -> Bool {
+    var own = stat(), other = stat()
+    return fstat(descriptor, &own) == 0 && stat(path, &other) == 0 && (own.st_dev, own.st_ino) == (other.st_dev, other.st_ino)
+  }
+
   private static var reason: String { String(cString: strerror(errno)) }
 
   private static func look(_ descriptor: Int32) throws(BlockImageError) -> (sectors: UInt64, canDiscard: Bool) {

@@ -1,6 +1,13 @@
 import Hypervisor
 import XenABI
 
+/// What guests pay for the work of back ends, in instructions: about the time that it takes the host, so that nobody gets more of that by
+/// rings than by programs.
+enum ServiceCost {
+  static let request: UInt64 = 2000
+  static let bytesPerInstruction: UInt64 = 4
+}
+
 /// What a front end did that a ring cannot go on from.
 struct RingError: Error, CustomStringConvertible {
   let description: String

@@ -16,6 +16,9 @@ struct ConsoleCommand: ParsableCommand {
       Ctrl-] detaches. What the domain wrote while nobody looked comes first. When the domain starts again the console goes on.
 
       Exit codes: 0 detached or the domain ended, 66 no such domain or no hypervisor, 101 the domain crashed.
+
+      Examples:
+        xenolith console guest
       """)
 
   @OptionGroup var service: ServiceOptions

@@ -13,21 +13,38 @@ extension DomainCommand {
 }
 
 struct PauseCommand: DomainCommand {
-  static let configuration = CommandConfiguration(commandName: "pause", abstract: "Stops a domain where it is.")
+  static let configuration = CommandConfiguration(
+    commandName: "pause", abstract: "Stops a domain where it is.",
+    discussion: """
+      Examples:
+        xenolith pause guest
+      """)
   @OptionGroup var service: ServiceOptions
   @Argument(help: ArgumentHelp("Name or number.", valueName: "domain")) var domain: String
   func run() throws { try ask(.pause(domain: domain)) }
 }
 
 struct UnpauseCommand: DomainCommand {
-  static let configuration = CommandConfiguration(commandName: "unpause", abstract: "Lets a paused domain run on.")
+  static let configuration = CommandConfiguration(
+    commandName: "unpause", abstract: "Lets a paused domain run on.",
+    discussion: """
+      Examples:
+        xenolith create --paused guest.cfg
+        xenolith unpause guest
+      """)
   @OptionGroup var service: ServiceOptions
   @Argument(help: ArgumentHelp("Name or number.", valueName: "domain")) var domain: String
   func run() throws { try ask(.unpause(domain: domain)) }
 }
 
 struct DestroyCommand: DomainCommand {
-  static let configuration = CommandConfiguration(commandName: "destroy", abstract: "Ends a domain at once, without asking it.")
+  static let configuration = CommandConfiguration(
+    commandName: "destroy", abstract: "Ends a domain at once, without asking it.",
+    discussion: """
+      Examples:
+        xenolith destroy guest
+        xenolith destroy 3
+      """)
   @OptionGroup var service: ServiceOptions
   @Argument(help: ArgumentHelp("Name or number.", valueName: "domain")) var domain: String
   func run() throws { try ask(.destroy(domain: domain)) }
@@ -36,7 +53,13 @@ struct DestroyCommand: DomainCommand {
 struct ShutdownCommand: DomainCommand {
   static let configuration = CommandConfiguration(
     commandName: "shutdown", abstract: "Asks a domain to switch itself off.",
-    discussion: "The domain's kernel is told by xenstore, and does it if it wants to.")
+    discussion: """
+      The domain's kernel is told by xenstore, and does it if it wants to.
+
+      Examples:
+        xenolith shutdown guest
+        xenolith shutdown --wait --all
+      """)
   @OptionGroup var service: ServiceOptions
   @Flag(name: [.customShort("w"), .long], help: "Wait until it has ended.") var wait = false
   @Flag(name: [.customShort("a"), .long], help: "All domains.") var all = false
@@ -52,7 +75,14 @@ struct ShutdownCommand: DomainCommand {
 }
 
 struct RebootCommand: DomainCommand {
-  static let configuration = CommandConfiguration(commandName: "reboot", abstract: "Asks a domain to start again.")
+  static let configuration = CommandConfiguration(commandName: "reboot", abstract: "Asks a domain to start again.",
+    discussion: """
+      What becomes of the domain then is what its configuration says with on_reboot.
+
+      Examples:
+        xenolith reboot guest
+        xenolith reboot --wait guest
+      """)
   @OptionGroup var service: ServiceOptions
   @Flag(name: [.customShort("w"), .long], help: "Wait until it has ended.") var wait = false
   @Flag(name: [.customShort("a"), .long], help: "All domains.") var all = false
@@ -116,6 +146,10 @@ struct SchedCreditCommand: DomainCommand {
     discussion: """
       Without -w and -c it shows them. A domain of twice the weight gets twice the time while both want it; the cap, in percent of a
       processor, holds even when nobody else wants it (0: no limit).
+
+      Examples:
+        xenolith sched-credit
+        xenolith sched-credit -d guest -w 512 -c 50
       """)
   @OptionGroup var service: ServiceOptions
   @Option(name: [.customShort("d", allowingJoined: true), .long], help: ArgumentHelp("Name or number.", valueName: "domain")) var domain: String?

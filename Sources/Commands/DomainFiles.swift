@@ -19,7 +19,7 @@ enum DomainFiles {
   /// Contents of the kernel's file and of the initial RAM disk's.
   static func images(_ configuration: DomainConfiguration) throws(MachineError) -> (kernel: [UInt8], ramdisk: [UInt8]) {
     guard let path = configuration.kernel else {
-      throw .badImage(configuration.error("kernel", "there is no kernel, and a domain cannot boot from a disk yet").description)
+      throw .badImage(configuration.error("kernel", "is missing, and a domain cannot boot from a disk yet").description)
     }
     let kernel = try part(path, "kernel", configuration)
     guard let ramdisk = configuration.ramdisk else { return (kernel, []) }
@@ -28,7 +28,7 @@ enum DomainFiles {
 
   /// A file that a key of the configuration names.
   private static func part(_ path: String, _ key: String, _ configuration: DomainConfiguration) throws(MachineError) -> [UInt8] {
-    do throws(MachineError) { return try HostFile.contents(path) } catch {
+    do throws(MachineError) { return try HostFile.contents(path, isRegular: true) } catch {
       throw .missingFile(configuration.error(key, "\(error)").description)
     }
   }
@@ -40,14 +40,14 @@ enum DomainFiles {
     do throws(BuildError) {
       return try manager.create(configuration, kernel: kernel, ramdisk: ramdisk, source: source, paused: paused)
     } catch {
-      // A file that a key names has its line with it.
-      throw error.isMissingFile ? .missingFile("\(error)") : .badImage("\(source.file): \(error)")
+      let sentence = error.isLocated ? "\(error)" : "\(source.file): \(error)"
+      throw error.isMissingFile ? .missingFile(sentence) : .badImage(sentence)
     }
   }
 
   /// Makes a domain from the file of a saved one.
   static func restore(_ path: String, _ configuration: DomainSource?, paused: Bool, on manager: DomainManager) throws(MachineError) -> ManagedDomain {
-    let bytes = try HostFile.contents(path)
+    let bytes = try HostFile.contents(path, isRegular: true)
     do throws(BuildError) { return try manager.restore(bytes, source: configuration, paused: paused) } catch {
       throw error.isMissingFile ? .missingFile("\(path): \(error)") : .badImage("\(path): \(error)")
     }

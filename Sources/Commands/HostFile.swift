@@ -10,18 +10,21 @@ enum HostFile {
   static var lastError: String { String(cString: strerror(errno)) }
 
   /// More than any image that is read as a whole; a stream that goes on (/dev/zero) ends earlier.
-  private static let largestFile = 8 << 30, largestStream = 1 << 28
+  static let largestFile = 8 << 30
+  private static let largestStream = 1 << 28
 
   /// The whole file, or its first `limit` bytes.
-  static func contents(_ path: String, limit: Int = .max) throws(MachineError) -> [UInt8] {
+  /// - Parameter isRegular: nothing else will do, as others could make whoever reads them wait.
+  static func contents(_ path: String, limit: Int = .max, isRegular isRequired: Bool = false) throws(MachineError) -> [UInt8] {
     guard !path.isEmpty else { throw .usage("a file name is empty") }
-    let file = open(path, O_RDONLY | O_CLOEXEC)
+    let file = open(path, O_RDONLY | O_CLOEXEC | (isRequired ? O_NONBLOCK : 0))
     guard file >= 0 else { throw .missingFile("\(path) cannot be opened: \(lastError)") }
     defer { close(file) }
     var status = stat()
     guard fstat(file, &status) == 0 else { throw .missingFile("\(path) cannot be examined: \(lastError)") }
     guard status.st_mode & S_IFMT != S_IFDIR else { throw .missingFile("\(path) is a directory, not a file") }
     let isRegular = status.st_mode & S_IFMT == S_IFREG
+    if isRequired, !isRegular { throw .missingFile("\(path) is no regular file") }
     let largest = isRegular ? largestFile : largestStream
     guard limit <= largest || Int(status.st_size) <= largest else {
       throw .badImage("\(path) is larger than any image that can be loaded (\(status.st_size >> 30) GiB)")
@@ -86,6 +89,13 @@ enum HostFile {
       unlink(place)
       free(place)
     }
+  }
+
+  /// Whether a file could be made there, or replaced, without waiting for anybody.
+  static func checkRegular(_ path: String) throws(MachineError) {
+    var status = stat()
+    guard stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG, status.st_mode & S_IFMT != S_IFDIR else { return }
+    throw .missingFile("\(path) cannot be written: it is no regular file")
   }
 
   /// Writes a file; "-" is standard output. What was in it is lost only when all of the new content is on disk.

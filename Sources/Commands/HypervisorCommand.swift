@@ -26,7 +26,7 @@ struct HypervisorCommand: ParsableCommand {
   func run() throws {
     let session = try hosting.makeSession()
     try session.serve(service.path, store: hosting.xenstoreSocket)
-    if !hosting.quiet { HostFile.standardError("xenolith: the hypervisor waits at \(service.path)\n") }
+    if !hosting.quiet { session.say("the hypervisor waits at \(service.path)") }
     let code = session.run(timeout: hosting.timeout, forever: true)
     if code != 0 { throw ExitCode(code) }
   }

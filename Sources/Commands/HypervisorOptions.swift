@@ -78,6 +78,8 @@ struct HostingOptions: ParsableArguments {
     guard model.features.contains(.longMode) else { throw .usage("a hypervisor needs a 64-bit processor, which \(name) is not") }
     let bytes = memory?.bytes ?? 16 << 30
     guard bytes >= 64 << 20, bytes <= 1 << 40 else { throw .usage("--memory must be between 64M and 1T") }
+    // Who bounds the time of the run bounds the time that its pipes may take.
+    if let timeout { HostFile.patience = HostFile.monotonicTime() &+ UInt64(min(timeout, 1e9) * 1e9) }
     let session = HypervisorSession(DomainManager(memoryBytes: bytes, model: model), quiet: quiet, cores: coreFolder)
     session.manager.hypervisor.physicalProcessors = cpus ?? 1
     guard HostFile.isFolder(coreFolder) else { throw .missingFile("\(coreFolder) is no folder for core files") }

@@ -66,6 +66,10 @@ final class HypervisorService: StreamService {
 
   func moreOutput(for connection: StreamConnection, upTo limit: Int) -> [UInt8] { [] }
 
+  func refusal(clients: Int) -> [UInt8] {
+    ControlLine.answer(0, .failed(.missingFile, message: "the hypervisor has \(clients) clients already, and takes no more"))
+  }
+
   // MARK: Ends
 
   func domainEnded(_ end: DomainEnd) {
@@ -130,19 +134,28 @@ final class HypervisorService: StreamService {
       return .done
     case .save(let name, let path, let after):
       let managed = try alive(name)
+      try HostFile.checkRegular(path)
       try HostFile.checkWritable(path)
       do throws(BuildError) {
         try manager.save(managed, then: after, store: { (bytes) throws(BuildError) in
-          do throws(MachineError) { try HostFile.store(bytes, to: path) } catch { throw BuildError(error.description) }
+          guard bytes.count <= HostFile.largestFile else {
+            throw BuildError("domain \(managed.name) has more memory in use than can be restored from a file (\(HostFile.largestFile >> 30) GiB)")
+          }
+          do throws(MachineError) {
+            try HostFile.checkRegular(path)
+            try HostFile.store(bytes, to: path)
+          } catch { throw BuildError(error.description, isMissingFile: true) }
         }, done: { [weak client] failure in
-          client?.answer(id, failure.map { .failed(.badImage, message: $0.description) } ?? .done)
+          client?.answer(id, failure.map { .failed($0.isMissingFile ? .missingFile : .badImage, message: $0.description) } ?? .done)
         })
       } catch {
         throw .badImage(error.description)
       }
       return nil
     case .dumpCore(let name, let path):
-      try HostFile.store(manager.hypervisor.coreDump(of: try find(name).domain), to: path)
+      let domain = try find(name).domain
+      try HostFile.checkRegular(path)
+      do throws(MachineError) { try HostFile.store(manager.hypervisor.coreDump(of: domain), to: path) } catch { throw .missingFile(error.description) }
       return .done
     case .restore(let path, let configuration, let paused):
       return .created(DomainSummary(try DomainFiles.restore(path, configuration, paused: paused, on: manager)))

@@ -19,7 +19,10 @@ final class HypervisorSession {
   private var capture: PacketCaptureFile?
   /// The terminal as a console, if it is one.
   private var terminal: TerminalConsole?
+  private let messages = HypervisorMessages()
   private var crashed = false
+  /// A trace or a capture could not be written as it should.
+  private var isIncomplete = false
 
   /// - Parameter cores: folder for core files.
   init(_ manager: DomainManager, quiet: Bool, cores: String = ".") {
@@ -40,10 +43,13 @@ final class HypervisorSession {
     }
     manager.onEnd = { [weak self] in self?.domainEnded($0) }
     if !quiet {
-      manager.hypervisor.console.onLine = { HostFile.standardError("(XEN) \($0.text)\r\n") }
-      manager.onEvent = { HostFile.standardError("xenolith: \($0)\r\n") }
+      manager.hypervisor.console.onLine = { [messages] in messages.say("(XEN) \($0.text)") }
+      manager.onEvent = { [messages] in messages.say("xenolith: \($0)") }
     }
   }
+
+  /// A message to whoever reads standard error.
+  func say(_ message: String) { messages.say("xenolith: \(message)") }
 
   /// Keeps a trace from now on, in a file and of kinds as `HypervisorTraceFile` says.
   func trace(to text: String) throws(MachineError) {
@@ -90,7 +96,7 @@ final class HypervisorSession {
   func show(_ managed: ManagedDomain) { terminal?.show(managed) }
 
   private func domainEnded(_ end: DomainEnd) {
-    if end.outcome == .gone, end.reason == .crash || end.reason == .watchdog { crashed = true }
+    if end.isGivenUp || end.outcome == .gone && (end.reason == .crash || end.reason == .watchdog) { crashed = true }
     service?.domainEnded(end)
   }
 
@@ -105,11 +111,16 @@ final class HypervisorSession {
     Terminal.handleSignals()
     if terminal != nil { Terminal.makeRaw() }
     defer { Terminal.restore() }
-    // However it ends, what was written last is there.
-    defer { flush() }
+    // However it ends, what was written last is there, if somebody reads it.
+    defer {
+      flush()
+      messages.flush(within: 200)
+    }
     let start = HostFile.monotonicTime()
     let h = manager.hypervisor
     var lastLook: UInt64 = 0
+    // A kernel that cannot even be entered has ended already.
+    manager.reap()
     while forever || manager.domains.contains(where: \.isAlive) {
       var wait: UInt64 = 0
       if case .idle(let until) = h.step() {
@@ -137,14 +148,23 @@ final class HypervisorSession {
         if wait > 0 { h.advance(to: h.now + min(max(now &- before, 1), wait)) }
         lastLook = now
         manager.service()
+        if let failure = terminal?.failure {
+          HostFile.standardError("xenolith: \(failure)\n")
+          return failure.isReaderGone ? 130 : 70
+        }
         if terminal?.isEnded == true || Terminal.isInterrupted { return 130 }
         if let timeout, Double(now &- start) / 1e9 >= timeout {
-          HostFile.standardError("xenolith: --timeout: \(manager.domains.count) domain(s) still run\n")
+          say("--timeout: \(manager.domains.count) domain(s) still run")
           return 103
         }
       }
     }
-    return crashed ? 101 : 0
+    flush()
+    if let failure = terminal?.failure {
+      HostFile.standardError("xenolith: \(failure)\n")
+      return failure.isReaderGone ? 130 : 70
+    }
+    return crashed ? 101 : isIncomplete ? 70 : 0
   }
 
   /// Somebody can tell the guests something.
@@ -155,6 +175,11 @@ final class HypervisorSession {
     for socket in sockets { socket.flush() }
     tracer?.flush()
     capture?.flush()
+    messages.flush()
+    // The domains have nothing to do with it, and go on.
+    guard !isIncomplete, let failure = tracer?.failure ?? capture?.failure else { return }
+    isIncomplete = true
+    messages.say("xenolith: \(failure)")
   }
 }
 

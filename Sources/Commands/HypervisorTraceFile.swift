@@ -30,4 +30,7 @@ final class HypervisorTraceFile: HypervisorTrace {
   }
 
   func flush() { file.flush() }
+
+  /// Why it has ended before its time.
+  var failure: SerialEndpoint.Failure? { file.failure }
 }

@@ -19,4 +19,7 @@ final class PacketCaptureFile {
   }
 
   func flush() { file.flush() }
+
+  /// Why it has ended before its time.
+  var failure: SerialEndpoint.Failure? { file.failure }
 }

@@ -35,7 +35,14 @@ struct SaveCommand: DomainCommand {
 struct DumpCoreCommand: DomainCommand {
   static let configuration = CommandConfiguration(
     commandName: "dump-core", abstract: "Writes a domain's memory and processors to a file for debuggers.",
-    discussion: "The file is an ELF file of Xen's dump-core format, as the program crash reads it. The domain runs on.")
+    discussion: """
+      The file is an ELF file of Xen's dump-core format, as the program crash reads it. The domain runs on.
+
+      Exit codes: 64 wrong option, 66 no such domain or no hypervisor, or the file cannot be written.
+
+      Examples:
+        xenolith dump-core guest guest.core
+      """)
   @OptionGroup var service: ServiceOptions
   @Argument(help: ArgumentHelp("Name or number.", valueName: "domain")) var domain: String
   @Argument(help: ArgumentHelp("File to write.", valueName: "file")) var file: String

@@ -45,6 +45,17 @@ final class SerialEndpoint {
     let description: String
     /// Whoever read it went away, which ends a run like an interruption; otherwise the host refused to take it.
     let isReaderGone: Bool
+
+    init(description: String, isReaderGone: Bool) {
+      self.description = description
+      self.isReaderGone = isReaderGone
+    }
+
+    /// Of standard output, with the system's reason.
+    init(standardOutput error: Int32) {
+      isReaderGone = error == EPIPE || error == EIO
+      description = isReaderGone ? "interrupted: nobody reads standard output any more" : HostFile.outputFailure(error).description
+    }
   }
   /// Set when standard output or a file takes no more: the run cannot do what it was asked for.
   private(set) var failure: Failure?
@@ -86,11 +97,7 @@ final class SerialEndpoint {
 
   private func outputFailed(_ error: Int32) {
     switch kind {
-    case .stdio:
-      let isGone = error == EPIPE || error == EIO
-      failure = Failure(
-        description: isGone ? "interrupted: nobody reads standard output any more" : HostFile.outputFailure(error).description,
-        isReaderGone: isGone)
+    case .stdio: failure = Failure(standardOutput: error)
     case .file(let path):
       failure = Failure(description: "\(path) cannot be written: \(String(cString: strerror(error)))", isReaderGone: false)
     default: disconnect()

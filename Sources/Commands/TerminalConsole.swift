@@ -14,6 +14,8 @@ final class TerminalConsole: PollSource {
   private let several: Bool
   private var escape = EscapeKeys()
   private(set) var isEnded = false
+  /// Why standard output takes no more.
+  private(set) var failure: SerialEndpoint.Failure?
   private var inputIsOpen = true
   /// By domain: a line that is not complete.
   private var lines: [String: [UInt8]] = [:]
@@ -78,7 +80,11 @@ final class TerminalConsole: PollSource {
 
   func flush() {
     if output.isEmpty { return }
-    if !HostFile.writeAll(1, output) { isEnded = true }
+    if failure == nil, !HostFile.writeAll(1, output) {
+      // After a signal nobody is expected to read.
+      if errno != EINTR { failure = SerialEndpoint.Failure(standardOutput: errno) }
+      isEnded = true
+    }
     output.removeAll(keepingCapacity: true)
   }
 }

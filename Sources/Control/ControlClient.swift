@@ -23,7 +23,8 @@ public final class ControlClient {
     while !rest.isEmpty {
       let count = rest.withUnsafeBytes { write(descriptor, $0.baseAddress!, $0.count) }
       if count < 0, errno == EINTR { continue }
-      guard count > 0 else { throw Self.gone }
+      // Whoever was refused finds the reason among the answers.
+      guard count > 0 else { break }
       rest = rest.dropFirst(count)
     }
     return lastID

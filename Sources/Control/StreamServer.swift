@@ -14,6 +14,13 @@ public protocol StreamService: AnyObject {
   /// More bytes for the client, when it has read some.
   func moreOutput(for connection: StreamConnection, upTo limit: Int) -> [UInt8]
   func closed(_ connection: StreamConnection)
+  /// What a client is told that comes when there are too many.
+  func refusal(clients: Int) -> [UInt8]
+}
+
+extension StreamService {
+  /// Nothing.
+  public func refusal(clients: Int) -> [UInt8] { [] }
 }
 
 /// One client of a server.
@@ -72,19 +79,22 @@ public final class StreamConnection {
 /// A Unix socket with its clients. No client can hold up another one, or the guests: what it does not read stays in a buffer that its
 /// service keeps small, what it sends is read as fast as the service takes it.
 public final class StreamServer: PollSource {
-  private static let mostClients = 256
   private static let portion = 16384
 
   public let path: String
   private let listener: Int32
   private let service: any StreamService
   private var connections: [StreamConnection] = []
+  private let mostClients: Int
   /// Of the socket's file, so that another server's is not removed at the end.
   private var identity: (dev_t, ino_t) = (0, 0)
 
-  /// - Parameter name: what messages call it.
-  public init(path: String, name: String, service: any StreamService) throws(SocketError) {
+  /// - Parameters:
+  ///   - name: what messages call it.
+  ///   - mostClients: at a time; those who come then are refused.
+  public init(path: String, name: String, service: any StreamService, mostClients: Int = 256) throws(SocketError) {
     self.path = path
+    self.mostClients = mostClients
     self.service = service
     listener = try SocketAddress.listen(path, name: name)
     var status = stat()
@@ -107,7 +117,7 @@ public final class StreamServer: PollSource {
       let reads = c.input.isEmpty && !c.isClosing && service.takes(from: c)
       result.append(pollfd(fd: c.descriptor, events: Int16((reads ? POLLIN : 0) | (c.backlog > 0 ? POLLOUT : 0)), revents: 0))
     }
-    result.append(pollfd(fd: listener, events: Int16(connections.count < Self.mostClients ? POLLIN : 0), revents: 0))
+    result.append(pollfd(fd: listener, events: Int16(POLLIN), revents: 0))
     return result
   }
 
@@ -130,6 +140,13 @@ public final class StreamServer: PollSource {
     _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
     SocketAddress.makeNonBlocking(descriptor)
     let connection = StreamConnection(descriptor)
+    if connections.count >= mostClients {
+      // A new socket takes a sentence at once.
+      connection.send(service.refusal(clients: connections.count))
+      _ = connection.flush()
+      close(descriptor)
+      return
+    }
     connections.append(connection)
     service.opened(connection)
   }

@@ -30,8 +30,6 @@ public final class Hypervisor {
   /// Seconds since 1970 when the hypervisor began.
   public var wallClockAtStart: UInt64 = 0
   private var nextID: UInt16 = 1
-  /// Domains that ended and that the toolstack has not looked at yet.
-  public var ended: [DomainID] = []
 
   private var compatTable: (first: MachineFrameNumber, l1: [MachineFrameNumber]) = (.invalid, [])
   private var machineToPhysicalRoot: MachineFrameNumber = .invalid
@@ -66,6 +64,12 @@ public final class Hypervisor {
   public var now: UInt64 {
     guard let running else { return clock }
     return running.timeBase &+ running.processor.retired
+  }
+
+  /// Lets the virtual processor that executes at this moment pay for what a service does for its domain.
+  /// - Parameter instructions: as many as the work takes time.
+  public func charge(_ domain: Domain, _ instructions: UInt64) {
+    if let running, running.domain === domain { running.charge(instructions) }
   }
 
   public func log(_ line: String) { console.add(line, at: now) }
@@ -187,10 +191,7 @@ public final class Hypervisor {
     return domain
   }
 
-  func domainEnded(_ domain: Domain) {
-    ended.append(domain.id)
-    domain.observer?.domainEnded(domain)
-  }
+  func domainEnded(_ domain: Domain) { domain.observer?.domainEnded(domain) }
 
   func domain(_ id: DomainID, as caller: Domain) -> Domain? { id == .own ? caller : domains[id] }
 

@@ -1,3 +1,5 @@
+import Hypervisor
+
 /// What is wrong with a domain's configuration file: one sentence that names the file, the line and the key.
 public struct ConfigurationError: Error, CustomStringConvertible, Equatable, Sendable {
   public let file: String
@@ -9,6 +11,20 @@ public struct ConfigurationError: Error, CustomStringConvertible, Equatable, Sen
   public let reason: String
 
   public var description: String { line.map { "\(file), line \($0): \(reason)" } ?? "\(file): \(reason)" }
+}
+
+extension BuildError {
+  /// The same with file, key and line of what the domain's configuration says about its cause.
+  func located(in configuration: DomainConfiguration) -> BuildError {
+    guard !isLocated, let key = cause.flatMap({ configuration.key(of: $0) }) else { return self }
+    return BuildError(configuration.error("\(key):", key: key, description))
+  }
+
+  /// A fault in a configuration that turns up when the domain is built.
+  init(_ error: ConfigurationError, isMissingFile: Bool = false) {
+    self.init(error.description, isMissingFile: isMissingFile)
+    isLocated = true
+  }
 }
 
 /// What the user should know although the file can be used, in the same form.

@@ -1,3 +1,5 @@
+import XenABI
+
 extension DomainConfiguration {
   /// Reads a configuration file.
   /// - Parameters:
@@ -31,9 +33,9 @@ extension DomainConfiguration {
     try readFirmware(r)
   }
 
-  private mutating func warn(_ r: KeyReader, _ key: String, _ reason: String) {
+  private mutating func warn(_ r: KeyReader, _ key: String, _ reason: String, line: Int? = nil) {
     guard let setting = r.setting(key) else { return }
-    warnings.append(setting.source.warning("\(key) \(reason)", key: key, line: setting.line))
+    warnings.append(setting.source.warning("\(key) \(reason)", key: key, line: line ?? setting.line))
   }
 
   // MARK: Groups of keys
@@ -86,15 +88,19 @@ extension DomainConfiguration {
     guard maximumMemory >= memory else {
       throw r.error("maxmem", "is \(maximumMemory), less than memory, which is \(memory)")
     }
+    // It would have to be told of memory that it does not have, and get it as it touches it.
+    if maximumMemory > memory, type != .pv {
+      warn(r, "maxmem", "has no effect on a domain that is not paravirtual: it keeps the \(memory) megabytes of memory")
+      maximumMemory = memory
+    }
     nestedTranslation = try r.flag("hap") ?? false
     shadowMemory = try r.number("shadow_memory", 1...1024, unit: "megabytes")
   }
 
   private mutating func readProcessors(_ r: KeyReader) throws(ConfigurationError) {
-    // More than an 8-bit APIC identifier can name are not to be had.
-    let count = try r.number("vcpus", 1...128)
-    vcpus = count ?? 1
-    maximumVCPUs = try r.number("maxvcpus", 1...128) ?? vcpus
+    let most = SharedInfoLayout.legacyVCPUs
+    vcpus = try r.number("vcpus", 1...most) ?? 1
+    maximumVCPUs = try r.number("maxvcpus", 1...most) ?? vcpus
     guard maximumVCPUs >= vcpus else {
       throw r.error("maxvcpus", "is \(maximumVCPUs), less than vcpus, which is \(vcpus)")
     }
@@ -126,6 +132,9 @@ extension DomainConfiguration {
         networks.append(try NetworkConfiguration(parsing: element.text))
       } catch {
         throw r.error("vif", "\"\(element.text)\": \(error.description)", line: element.line)
+      }
+      for part in networks[networks.count - 1].ineffectiveParts {
+        warn(r, "vif", "has \(part)=, which is not supported yet and has no effect", line: element.line)
       }
     }
     for element in try r.texts("vfb") ?? [] {

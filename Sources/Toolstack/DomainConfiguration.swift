@@ -1,3 +1,5 @@
+import Hypervisor
+
 /// A domain as its configuration file describes it.
 ///
 /// Source: xl.cfg(5). Not modelled: what `DomainConfiguration.unsupportedKeys` lists; each of these gives a warning.
@@ -88,9 +90,27 @@ public struct DomainConfiguration: Equatable, Sendable {
   ///   - index: which element of its list is meant.
   ///   - reason: what follows the key: "names /boot/vmlinuz, which is not there".
   public func error(_ key: String, element index: Int? = nil, _ reason: String) -> ConfigurationError {
+    error(key, key: key, element: index, reason)
+  }
+
+  func error(_ words: String, key: String, element index: Int? = nil, _ reason: String) -> ConfigurationError {
     let place = origin.settings[key]
     let line = index.flatMap { i in origin.elementLines[key].flatMap { $0.indices.contains(i) ? $0[i] : nil } }
-    return (place?.source ?? origin.file).error("\(key) \(reason)", key: key, line: line ?? place?.line)
+    return (place?.source ?? origin.file).error("\(words) \(reason)", key: key, line: line ?? place?.line)
+  }
+
+  /// The key that speaks of what keeps a domain from being built.
+  func key(of cause: BuildError.Cause) -> String? {
+    switch cause {
+    case .name: "name"
+    case .kind: "type"
+    case .kernel: "kernel"
+    case .memory: "memory"
+    case .maximumMemory: "maxmem"
+    case .processors: maximumVCPUs > vcpus ? "maxvcpus" : "vcpus"
+    case .affinity: "cpus"
+    case .shadowMemory: shadowMemory == nil ? "memory" : "shadow_memory"
+    }
   }
 
   /// Where a vCPU may run.

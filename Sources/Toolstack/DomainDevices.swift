@@ -27,7 +27,7 @@ public final class DomainDevices {
   public init(_ configuration: DomainConfiguration) throws(BuildError) {
     for (n, disk) in configuration.disks.enumerated() {
       func refuse(_ reason: String, isMissingFile: Bool = false) -> BuildError {
-        BuildError(configuration.error("disk", element: n, reason).description, isMissingFile: isMissingFile)
+        BuildError(configuration.error("disk", element: n, reason), isMissingFile: isMissingFile)
       }
       guard disk.format == .raw || disk.format == .empty else {
         throw refuse("gives \(disk.device.name) the format \(disk.format.rawValue), and only raw is there yet")
@@ -43,13 +43,15 @@ public final class DomainDevices {
         let access: RawFileImage.Access = disk.isShared ? .sharedReadWrite : disk.isWritable ? .readWrite : .readOnly
         disks.append(Disk(configuration: disk, image: try RawFileImage(path: disk.target, access: access)))
       } catch {
+        let other = disks.first { ($0.image as? RawFileImage)?.isFile(disk.target) == true }
+        if let other { throw refuse("gives \(disk.device.name) the file \(disk.target), which is \(other.configuration.device.name) already") }
         throw refuse("\(disk.target) \(error)", isMissingFile: true)
       }
     }
     for (n, interface) in configuration.networks.enumerated() {
       guard interface.backendDomain == nil || interface.backendDomain == "0" || interface.backendDomain == "Domain-0" else {
         throw BuildError(
-          configuration.error("vif", element: n, "wants an interface from the domain \(interface.backendDomain!), and only 0 serves them").description)
+          configuration.error("vif", element: n, "wants an interface from the domain \(interface.backendDomain!), and only 0 serves them"))
       }
     }
     interfaces = configuration.networks
@@ -83,6 +85,10 @@ public final class DomainDevices {
     let driver = BlockBackend(domain: domain, image: disk.image, isCDROM: c.isCDROM, discard: c.discard ?? true)
     let backend = XenbusBackend(kind: "vbd", number: c.device.number, domain: domain, store: store, driver: driver)
     driver.onFailure = { [weak backend] in backend?.fail($0) }
+    driver.onImageError = { [weak backend] in
+      guard let backend else { return }
+      backend.domain.hypervisor.log("\(backend.name): \(c.target) \($0)")
+    }
     let type = c.isCDROM ? "cdrom" : "disk"
     backend.start(
       backend: [

@@ -17,6 +17,8 @@ public struct DomainEnd {
   /// Nil for one that was destroyed by command.
   public let reason: ShutdownReason?
   public let outcome: Outcome
+  /// It was to start again, and did not.
+  public var isGivenUp = false
 }
 
 /// What becomes of domains that have ended (xl.cfg(5), on_poweroff and its like).
@@ -33,6 +35,7 @@ extension DomainManager {
       let id = managed.domain.id
       store.domainHasShutDown(id.rawValue)
       let outcome: DomainEnd.Outcome
+      var isGivenUp = false
       if reason == .suspend {
         guard let job = managed.save, finishSave(managed, job) else {
           // Nobody asked for it, or the guest runs on: its suspension is cancelled.
@@ -45,9 +48,10 @@ extension DomainManager {
       } else {
         dropSave(managed)
         outcome = perform(action(for: reason, managed), on: managed, after: reason)
+        isGivenUp = outcome == .gone && configuredAction(for: reason, managed).startsAgain
       }
       managed.endIsWanted = false
-      onEnd?(DomainEnd(managed: managed, id: id, reason: reason, outcome: outcome))
+      onEnd?(DomainEnd(managed: managed, id: id, reason: reason, outcome: outcome, isGivenUp: isGivenUp))
     }
   }
 
@@ -58,17 +62,20 @@ extension DomainManager {
     job.done(BuildError("domain \(managed.name) has ended before it was saved"))
   }
 
-  /// What the configuration wants to happen.
-  private func action(for reason: ShutdownReason, _ managed: ManagedDomain) -> DomainConfiguration.EndAction {
+  private func configuredAction(for reason: ShutdownReason, _ managed: ManagedDomain) -> DomainConfiguration.EndAction {
     let c = managed.configuration
-    let wanted =
-      switch reason {
-      case .poweroff, .suspend: c.onPoweroff
-      case .reboot: c.onReboot
-      case .crash: c.onCrash
-      case .watchdog: c.onWatchdog
-      case .softReset: c.onSoftReset
-      }
+    return switch reason {
+    case .poweroff, .suspend: c.onPoweroff
+    case .reboot: c.onReboot
+    case .crash: c.onCrash
+    case .watchdog: c.onWatchdog
+    case .softReset: c.onSoftReset
+    }
+  }
+
+  /// What is to happen: what the configuration wants, but for a domain that ends again and again.
+  private func action(for reason: ShutdownReason, _ managed: ManagedDomain) -> DomainConfiguration.EndAction {
+    let wanted = configuredAction(for: reason, managed)
     guard wanted.startsAgain else { return wanted }
     let isHasty = !managed.endIsWanted && hypervisor.now &- managed.startedAt < Self.hastyTime
     managed.hastyEnds = isHasty ? managed.hastyEnds + 1 : 0

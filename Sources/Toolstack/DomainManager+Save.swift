@@ -82,17 +82,19 @@ extension DomainManager {
   private func contents(of managed: ManagedDomain) throws(BuildError) -> [UInt8] {
     guard let source = managed.source else { throw BuildError("domain \(managed.name) has no configuration file to be restored with") }
     let domain = managed.domain
-    return try SaveFile.make(name: managed.name, source: source, nodes: guestNodes(domain)) { (w) throws(BuildError) in
+    let schedule = SaveFile.SavedSchedule(weight: domain.weight, cap: domain.cap, affinity: domain.vcpus.map { $0.affinity?.sorted() ?? [] })
+    return try SaveFile.make(name: managed.name, source: source, schedule: schedule, nodes: guestNodes(domain)) { (w) throws(BuildError) in
       try hypervisor.save(domain, to: &w)
     }
   }
 
-  /// What a guest has written about itself. Its devices and requests to it are made anew.
+  /// What a guest has written about itself, and what it was told to have of memory and processors. Its devices and requests to it are made anew.
   private func guestNodes(_ domain: Domain) -> [SaveFile.SavedNode] {
     let root = "/local/domain/\(domain.id.rawValue)"
     var nodes: [SaveFile.SavedNode] = []
     // What its kernel can be asked for it says only once, when it starts.
-    var open = ["attr", "data", "drivers", "feature", "control/feature-poweroff", "control/feature-reboot", "control/feature-suspend"]
+    var open = ["memory/target"] + domain.vcpus.indices.map { "cpu/\($0)/availability" }
+    open += ["attr", "data", "drivers", "feature", "control/feature-poweroff", "control/feature-reboot", "control/feature-suspend"]
     while let path = open.popLast() {
       guard let value = try? store.read("\(root)/\(path)"), let children = try? store.list("\(root)/\(path)") else { continue }
       nodes.append(SaveFile.SavedNode(path: path, value: value))
@@ -102,6 +104,14 @@ extension DomainManager {
   }
 
   // MARK: Restoring
+
+  /// Where virtual processors ran before, as far as this machine has these processors.
+  private func pin(_ domain: Domain, _ schedule: SaveFile.SavedSchedule) {
+    for (n, processors) in zip(domain.vcpus.indices, schedule.affinity) {
+      let there = Set(processors.filter { $0 < hypervisor.physicalProcessors })
+      hypervisor.pin(domain, vcpu: n, to: there.isEmpty ? nil : there)
+    }
+  }
 
   /// Makes a domain from a file's bytes, which may be anything, and lets it run on.
   /// - Parameter source: a configuration to use instead of the saved one.
@@ -115,20 +125,25 @@ extension DomainManager {
     configuration.resolvePaths(in: source.directory)
     let name = other == nil ? file.name : configuration.name
     if domains.contains(where: { $0.name == name }) { throw BuildError("a domain with the name \(name) exists already") }
+    if other != nil { try checkAffinity(configuration) }
     let devices = try DomainDevices(configuration)
+    let schedule = other == nil ? file.schedule : nil
     let link = StoreLink(store)
     var reader = file.domain
-    let built = try hypervisor.restore(&reader, name: name, weight: configuration.weight, cap: configuration.cap, paging: configuration.nestedTranslation ? .nested : .shadow,
-      shadowBytes: configuration.shadowMemory.map { UInt64($0) << 20 }, store: link)
+    let built = try hypervisor.restore(&reader, name: name, weight: schedule?.weight ?? configuration.weight, cap: schedule?.cap ?? configuration.cap,
+      paging: configuration.nestedTranslation ? .nested : .shadow, shadowBytes: configuration.shadowMemory.map { UInt64($0) << 20 }, store: link)
     guard reader.isAtEnd else {
       hypervisor.destroy(built.domain)
       throw BuildError("the saved domain \(name) is followed by something unknown")
     }
     link.attach(built)
+    built.domain.observer = guestMessages
+    if let schedule { pin(built.domain, schedule) } else { pin(built.domain, configuration) }
     describe(built, configuration)
     let root = "/local/domain/\(built.domain.id.rawValue)"
     for node in file.nodes {
       try? store.write("\(root)/\(node.path)", node.value)
+      if node.path.hasPrefix("cpu/") || node.path.hasPrefix("memory/") { continue }
       try? store.setPermissions("\(root)/\(node.path)", [XenstorePermission(.none, built.domain.id.rawValue)])
     }
     let managed = ManagedDomain(name: name, configuration: configuration, source: source, images: nil, built: built, storeLink: link)

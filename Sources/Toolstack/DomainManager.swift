@@ -10,6 +10,7 @@ public final class DomainManager {
   public let hypervisor: Hypervisor
   public let store = XenstoreServer()
   public let networks: VirtualNetworks
+  let guestMessages = GuestMessages()
   public internal(set) var domains: [ManagedDomain] = []
   /// Told of ends and new beginnings, one sentence each.
   public var onEvent: ((String) -> Void)?
@@ -42,11 +43,16 @@ public final class DomainManager {
     _ configuration: DomainConfiguration, kernel: [UInt8], ramdisk: [UInt8], source: DomainSource? = nil, paused: Bool = false
   ) throws(BuildError) -> ManagedDomain {
     if domains.contains(where: { $0.name == configuration.name }) {
-      throw BuildError("a domain with the name \(configuration.name) exists already")
+      throw BuildError("a domain with the name \(configuration.name) exists already", cause: .name).located(in: configuration)
     }
-    let images = try images(configuration, kernel: kernel, ramdisk: ramdisk)
-    let devices = try DomainDevices(configuration)
-    let (built, link) = try build(configuration, images)
+    let images: DomainImages, devices: DomainDevices, built: BuiltDomain, link: StoreLink
+    do throws(BuildError) {
+      images = try self.images(configuration, kernel: kernel, ramdisk: ramdisk)
+      devices = try DomainDevices(configuration)
+      (built, link) = try build(configuration, images)
+    } catch {
+      throw error.located(in: configuration)
+    }
     let managed = ManagedDomain(
       name: configuration.name, configuration: configuration, source: source, images: images, built: built, storeLink: link)
     managed.startedAt = hypervisor.now
@@ -64,7 +70,7 @@ public final class DomainManager {
     case .pv: parsed = .paravirtual(try paravirtualKernel(kernel, name: name))
     case .pvh: parsed = .pvh(try pvhKernel(kernel, name: name))
     case .hvm:
-      throw BuildError("domain \(configuration.name) has type = \"hvm\", which is not there yet: \"pv\" and \"pvh\" are")
+      throw BuildError("domain \(configuration.name) has type = \"hvm\", which is not there yet: \"pv\" and \"pvh\" are", cause: .kind)
     }
     return DomainImages(kernel: parsed, ramdisk: ramdisk)
   }
@@ -80,16 +86,16 @@ public final class DomainManager {
 
   /// Builds the domain inside the hypervisor, paused, with its nodes in xenstore.
   func build(_ configuration: DomainConfiguration, _ images: DomainImages) throws(BuildError) -> (BuiltDomain, StoreLink) {
-    if configuration.affinity.contains(where: { $0.processors(of: hypervisor.physicalProcessors).isEmpty }) {
-      throw BuildError("cpus lets domain \(configuration.name) run on none of the machine's processors, which are 0 to \(hypervisor.physicalProcessors - 1)")
-    }
+    try checkAffinity(configuration)
     let link = StoreLink(store)
     let request = DomainRequest(
-      name: configuration.name, memoryBytes: UInt64(configuration.memory) << 20, vcpus: configuration.vcpus, weight: configuration.weight,
-      cap: configuration.cap, commandLine: configuration.commandLine, paging: configuration.nestedTranslation ? .nested : .shadow,
+      name: configuration.name, memoryBytes: UInt64(configuration.memory) << 20, maximumMemoryBytes: UInt64(configuration.maximumMemory) << 20,
+      vcpus: configuration.maximumVCPUs, weight: configuration.weight, cap: configuration.cap, commandLine: configuration.commandLine, paging: configuration.nestedTranslation ? .nested : .shadow,
       shadowBytes: configuration.shadowMemory.map { UInt64($0) << 20 })
     let built = try hypervisor.build(request, kernel: images.kernel, ramdisk: images.ramdisk, store: link)
     link.attach(built)
+    built.domain.observer = guestMessages
+    built.domain.handle = (configuration.uuid ?? DomainUUID(name: configuration.name)).bytes
     pin(built.domain, configuration)
     describe(built, configuration)
     return (built, link)
@@ -101,6 +107,7 @@ public final class DomainManager {
     managed.devices.detach()
     store.release(managed.domain.id.rawValue)
     try? store.remove("/local/domain/\(managed.domain.id.rawValue)")
+    if !domains.contains(where: { $0 !== managed && $0.domain.handle == managed.domain.handle }) { try? store.remove(Self.vmPath(managed.domain)) }
     hypervisor.destroy(managed.domain)
   }
 
@@ -131,7 +138,7 @@ public final class DomainManager {
         entry: layout.entry, virtualBase: layout.virtualBase, isCompat: !elf.is64Bit, hypercallPage: notes.hypercallPage,
         initialP2M: notes.initialP2M, modulesByPFN: notes.takesUnmappedModule)
     } catch {
-      throw BuildError(error.description)
+      throw BuildError(error.description, cause: .kernel)
     }
   }
 
@@ -145,9 +152,11 @@ public final class DomainManager {
       }
       return PVHKernel(segments: segments, entry: UInt32(layout.entry))
     } catch {
-      throw BuildError(error.description)
+      throw BuildError(error.description, cause: .kernel)
     }
   }
+
+  private static func vmPath(_ domain: Domain) -> String { "/vm/\(DomainUUID(bytes: domain.handle))" }
 
   /// What a domain finds about itself in xenstore, as Xen's tools write it (docs/misc/xenstore-paths.pandoc).
   func describe(_ built: BuiltDomain, _ configuration: DomainConfiguration) {
@@ -164,14 +173,20 @@ public final class DomainManager {
     try? store.setPermissions(path, readable)
     put("name", configuration.name, readable)
     put("domid", "\(id)", readable)
-    put("vm", "/vm/\(configuration.name)", readable)
+    let vm = Self.vmPath(built.domain)
+    for (key, value) in [("", ""), ("/name", configuration.name), ("/uuid", "\(DomainUUID(bytes: built.domain.handle))")] {
+      try? store.write(vm + key, value)
+      try? store.setPermissions(vm + key, readable)
+    }
+    put("vm", vm, readable)
     put("memory", "", readable)
     put("memory/static-max", "\(configuration.maximumMemory * 1024)", readable)
     put("memory/target", "\(configuration.memory * 1024)", readable)
     put("cpu", "", readable)
-    for n in 0..<configuration.vcpus {
+    // A kernel that has come up takes down those that are not to be there yet.
+    for n in 0..<built.domain.vcpus.count {
       put("cpu/\(n)", "", readable)
-      put("cpu/\(n)/availability", "online", readable)
+      put("cpu/\(n)/availability", n < configuration.vcpus ? "online" : "offline", readable)
     }
     put("device", "", readable)
     put("control", "", readable)
@@ -185,8 +200,15 @@ public final class DomainManager {
     put("store/ring-ref", "\(built.storeFrame)", readable)
   }
 
+  func checkAffinity(_ configuration: DomainConfiguration) throws(BuildError) {
+    guard configuration.affinity.contains(where: { $0.processors(of: hypervisor.physicalProcessors).isEmpty }) else { return }
+    throw BuildError(
+      "domain \(configuration.name) may run on none of the machine's processors, which are 0 to \(hypervisor.physicalProcessors - 1)",
+      cause: .affinity).located(in: configuration)
+  }
+
   /// Where virtual processors may run: an entry of `cpus` for each, the last one for those beyond.
-  private func pin(_ domain: Domain, _ configuration: DomainConfiguration) {
+  func pin(_ domain: Domain, _ configuration: DomainConfiguration) {
     guard let last = configuration.affinity.last else { return }
     for n in domain.vcpus.indices {
       let affinity = n < configuration.affinity.count ? configuration.affinity[n] : last

@@ -29,6 +29,26 @@ public struct DomainUUID: Hashable, Sendable, CustomStringConvertible {
     self.bytes = bytes
   }
 
+  /// One that depends on a name alone, for a domain whose configuration gives none.
+  init(name: String) {
+    // FNV-1a for the seed, SplitMix64 from there.
+    struct Numbers: RandomNumberGenerator {
+      var state: UInt64
+      mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var z = state
+        z = (z ^ z >> 30) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ z >> 27) &* 0x94D0_49BB_1331_11EB
+        return z ^ z >> 31
+      }
+    }
+    var numbers = Numbers(state: name.utf8.reduce(0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 })
+    self.init(using: &numbers)
+  }
+
+  /// - Parameter bytes: 16.
+  init(bytes: [UInt8]) { self.bytes = bytes }
+
   public var description: String {
     var text = ""
     for (i, byte) in bytes.enumerated() {

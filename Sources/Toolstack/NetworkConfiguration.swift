@@ -32,6 +32,12 @@ public struct NetworkConfiguration: Equatable, Sendable {
 }
 
 extension NetworkConfiguration {
+  /// Names of what was given and changes nothing.
+  var ineffectiveParts: [String] {
+    [("rate", rate != nil), ("ip", addresses != nil), ("script", script != nil), ("vifname", interfaceName != nil), ("model", model != nil),
+     ("gatewaydev", gatewayDevice != nil)].filter(\.1).map(\.0)
+  }
+
   /// Reads `key=value` parts between commas; none is needed.
   init(parsing text: String) throws(SpecificationError) {
     for (key, value) in try KeyValueList.parts(of: text) {

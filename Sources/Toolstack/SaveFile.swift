@@ -7,11 +7,12 @@ import Platform
 /// in xenstore; and what the hypervisor saves of it.
 struct SaveFile {
   private static let magic = Array("XENOLITH DOMAIN\n".utf8)
-  private static let version: UInt32 = 1
+  private static let version: UInt32 = 2
   private static let headerBytes = 16 + 4 + 8 + 8
 
   var name: String
   var source: DomainSource
+  var schedule: SavedSchedule
   var nodes: [SavedNode]
   /// What the hypervisor saved.
   var domain: StateReader
@@ -23,15 +24,31 @@ struct SaveFile {
     var value: [UInt8]
   }
 
+  /// How a domain was scheduled: commands may have changed what its configuration says.
+  struct SavedSchedule: Equatable {
+    var weight: Int
+    var cap: Int
+    /// Physical processors of each virtual one; empty for all.
+    var affinity: [[Int]]
+  }
+
   // MARK: Writing
 
   /// - Parameter body: what `domain` is to hold, written in place as it is large.
-  static func make(name: String, source: DomainSource, nodes: [SavedNode], _ body: (inout StateWriter) throws(BuildError) -> Void) throws(BuildError) -> [UInt8] {
+  static func make(name: String, source: DomainSource, schedule: SavedSchedule, nodes: [SavedNode], _ body: (inout StateWriter) throws(BuildError) -> Void)
+    throws(BuildError) -> [UInt8] {
     var w = StateWriter()
     w.put(name)
     w.put(source.file)
     w.put(source.directory)
     w.put(Array(source.text))
+    w.put(UInt32(schedule.weight))
+    w.put(UInt32(schedule.cap))
+    w.put(UInt32(schedule.affinity.count))
+    for processors in schedule.affinity {
+      w.put(UInt32(processors.count))
+      for n in processors { w.put(UInt32(n)) }
+    }
     w.put(UInt32(nodes.count))
     for node in nodes {
       w.put(node.path)
@@ -68,6 +85,13 @@ struct SaveFile {
       name = try r.getString()
       source = DomainSource(text: [], file: try r.getString(), directory: try r.getString())
       source.text = Data(try r.getBytes())
+      schedule = SavedSchedule(weight: Int(try r.get(UInt32.self)), cap: Int(try r.get(UInt32.self)), affinity: [])
+      guard 1...65535 ~= schedule.weight, schedule.cap <= 12800 else { throw StateError("it has an impossible share of the processors") }
+      for _ in 0..<(try r.get(UInt32.self)) {
+        var processors: [Int] = []
+        for _ in 0..<(try r.get(UInt32.self)) { processors.append(Int(try r.get(UInt32.self))) }
+        schedule.affinity.append(processors)
+      }
       nodes = []
       for _ in 0..<(try r.get(UInt32.self)) { nodes.append(SavedNode(path: try r.getString(), value: try r.getBytes())) }
     } catch {

@@ -4,6 +4,9 @@ import Xenstore
 
 /// Joins a domain's xenstore page and port with the store.
 final class StoreLink: EventService {
+  /// What a guest pays for a turn of the store's and for each byte of requests and replies, in instructions: about the host's time.
+  private static let requestCost: UInt64 = 1000, byteCost: UInt64 = 50
+
   private let store: XenstoreServer
   private var ring: XenstoreRing?
   private var connection: XenstoreConnectionID?
@@ -21,7 +24,9 @@ final class StoreLink: EventService {
 
   func guestNotified(_ domain: Domain, port: EventPort) {
     guard let ring, let connection else { return }
-    if ring.service(store, on: connection) { domain.raise(port) }
+    let before = ring.movedBytes
+    defer { domain.hypervisor.charge(domain, Self.requestCost &+ UInt64(ring.movedBytes &- before) &* Self.byteCost) }
+    if ring.service(store, on: connection) { domain.raise(port, from: self) }
   }
 
   /// Watch events that come up without a request of the domain's.

@@ -41,6 +41,9 @@ public struct XenstoreRing {
   /// The domain's event channel, where the builder of the domain put one there; else 0.
   public var eventChannel: UInt32 { word(at: Field.eventChannel) }
 
+  /// Counts the bytes of requests and replies, modulo 2³².
+  public var movedBytes: UInt32 { word(at: Field.requestConsumer) &+ word(at: Field.replyProducer) }
+
   /// Does what the ring asks for: brings requests to the server, fetches replies and events.
   /// - Returns: whether the domain has to be told by its event channel.
   public func service(_ server: XenstoreServer, on connection: XenstoreConnectionID) -> Bool {

@@ -10,6 +10,8 @@ final class MemoryImage: BlockImage {
   let isWritable: Bool
   let canDiscard = true
   var flushes = 0
+  /// Writes and flushes fail.
+  var isFull = false
   var discarded: [(UInt64, UInt64)] = []
   var sectors: UInt64 { UInt64(contents.count / sectorBytes) }
 
@@ -23,6 +25,7 @@ final class MemoryImage: BlockImage {
     for n in 0..<target.count { target[n] = contents[at + n] }
   }
   func write(_ sector: UInt64, _ source: UnsafeRawBufferPointer) throws(BlockImageError) {
+    if isFull { throw BlockImageError("is full") }
     let at = Int(sector) * sectorBytes
     for n in 0..<source.count { contents[at + n] = source[n] }
   }
@@ -201,6 +204,19 @@ final class TestBlockFront {
       #expect(try t.submit(TestBlockFront.discard(sector, count)).map(\.status) == [-1])
     }
     #expect(t.image.discarded.count == 1)
+  }
+
+  @Test func whatTheHostRefusesIsSaidOnce() throws {
+    let test = try TestBlockFront()
+    var complaints: [String] = []
+    test.driver.onImageError = { complaints.append($0.description) }
+    test.image.isFull = true
+    let page = test.front.page()
+    let write = { (id: UInt64) in TestBlockFront.request(1, id: id, sector: 3, [(page.reference, 0, 0)]) }
+    #expect(try test.submit(write(1), write(2)).map(\.status) == [-1, -1])
+    #expect(complaints == ["is full"])
+    test.image.isFull = false
+    #expect(try test.submit(write(3)).map(\.status) == [0])
   }
 
   @Test func readOnlyDisksRefuseWrites() throws {

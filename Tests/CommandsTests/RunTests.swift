@@ -38,7 +38,8 @@ private let greeting: [UInt8] = [
 ]
 private let spin: [UInt8] = [0xEB, 0xFE]
 
-@Suite struct RunCommandTests {
+/// One after the other: how long somebody waits for readers of pipes is the process's own.
+@Suite(.serialized) struct RunCommandTests {
   @Test func guestExitCodesComeThrough() throws {
     let folder = Folder()
     let load = "\(try folder.file("a.bin", greeting))@0x7c00"

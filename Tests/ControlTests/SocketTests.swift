@@ -21,6 +21,7 @@ private final class Echo: StreamService {
   }
   func moreOutput(for connection: StreamConnection, upTo limit: Int) -> [UInt8] { [] }
   func closed(_ connection: StreamConnection) { closings += 1 }
+  func refusal(clients: Int) -> [UInt8] { Array("\(clients) is enough".utf8) }
 }
 
 @Suite struct SocketTests {
@@ -58,6 +59,31 @@ private final class Echo: StreamService {
     #expect(throws: SocketError.self) { try SocketAddress.listen(file, name: "the test") }
     #expect(access(file, F_OK) == 0)
     #expect(throws: SocketError.self) { try SocketAddress.listen(String(repeating: "x", count: 200), name: "the test") }
+  }
+
+  @Test func oneClientTooManyIsToldSo() throws {
+    let echo = Echo()
+    let server = try StreamServer(path: path, name: "the test", service: echo, mostClients: 2)
+    let loop = PollLoop()
+    loop.add(server)
+    func turn() { for _ in 0..<20 { loop.wait(nanoseconds: 0) } }
+    var clients: [Int32] = []
+    defer { for client in clients { close(client) } }
+    for _ in 0..<3 { clients.append(try SocketAddress.connect(path, name: "the test")) }
+    #expect(write(clients[2], "x", 1) == 1)
+    turn()
+    var buffer = [UInt8](repeating: 0, count: 64)
+    #expect(read(clients[2], &buffer, 64) == 11 && Array(buffer[..<11]) == Array("2 is enough".utf8))
+    #expect(read(clients[2], &buffer, 64) <= 0 && echo.openings == 2, "it is not served")
+    // The others are, and another one when there is room.
+    #expect(write(clients[0], "y", 1) == 1)
+    turn()
+    #expect(read(clients[0], &buffer, 64) == 1)
+    close(clients.removeFirst())
+    turn()
+    clients.append(try SocketAddress.connect(path, name: "the test"))
+    turn()
+    #expect(echo.openings == 3)
   }
 
   @Test func clientsDoNotHoldUpEachOther() throws {

@@ -14,13 +14,17 @@ private struct SuspendingGuest {
   private static let text: UInt64 = TestGuest.data + 16
   private static let result: UInt64 = TestGuest.data + 64
 
-  init(on hypervisor: Hypervisor? = nil) throws {
-    let code = Code.hypercall(.schedOp, 2, UInt32(Self.reason)) + Code.storeResult(at: Self.result)
-      + Code.show(Self.text, 5) + Code.spin
+  init(on hypervisor: Hypervisor? = nil, isCompat: Bool = false) throws {
+    let code =
+      isCompat
+      ? Code.hypercall32(.schedOp, 2, UInt32(Self.reason)) + Code.storeResult32(at: Self.result)
+        + Code.hypercall32(.consoleIO, 0, 5, UInt32(Self.text)) + Code.spin
+      : Code.hypercall(.schedOp, 2, UInt32(Self.reason)) + Code.storeResult(at: Self.result)
+        + Code.show(Self.text, 5) + Code.spin
     var data = [UInt8](repeating: 0, count: 64)
     data[0] = UInt8(ShutdownReason.suspend.rawValue)
     data.replaceSubrange(16..<21, with: Array("again".utf8))
-    guest = try TestGuest(on: hypervisor, code: code, data: data)
+    guest = try TestGuest(on: hypervisor, code: code, data: data, isCompat: isCompat)
     guest.run()
     #expect(domain.shutdownReason == .suspend)
     prepare()
@@ -34,7 +38,7 @@ private struct SuspendingGuest {
   static func startInfo(of domain: Domain) -> (pfn: UInt64, page: UnsafeMutableRawPointer)? {
     for (pfn, frame) in frames(of: domain).sorted(by: { $0.key < $1.key }) {
       let page = domain.frames.contents(frame)
-      if Array("xen-3.0-x86_64".utf8) == (0..<14).map({ page.load(fromByteOffset: $0, as: UInt8.self) }) { return (pfn, page) }
+      if Array("xen-3.0-x86_\(domain.isCompat ? "32" : "64")".utf8) == (0..<14).map({ page.load(fromByteOffset: $0, as: UInt8.self) }) { return (pfn, page) }
     }
     return nil
   }
@@ -43,20 +47,26 @@ private struct SuspendingGuest {
   private func prepare() {
     let frames = Self.frames(of: domain)
     let (pfn, info) = Self.startInfo(of: domain)!
-    for field in [StartInfoLayout.wide.storeFrame, StartInfoLayout.wide.consoleFrame] {
-      let frame = MachineFrameNumber(info.load(fromByteOffset: field, as: UInt64.self))
-      info.storeBytes(of: hypervisor.physical(of: frame), toByteOffset: field, as: UInt64.self)
+    let words = GuestWords(domain), l = Self.startInfoLayout(of: domain)
+    for field in [l.storeFrame, l.consoleFrame] {
+      words.store(hypervisor.physical(of: MachineFrameNumber(words.load(info, at: field))), info, at: field)
     }
     domain.vcpus[0].cpu.s.pointee.rdx = frames[pfn]!.rawValue
     // The tree of its table of frames, in pages that nobody uses.
-    let list = info.load(fromByteOffset: StartInfoLayout.wide.p2mList, as: UInt64.self) >> 12
-    domain.frames.setEntry(frames[1000]!, 0, frames[1001]!.rawValue)
-    for n in 0..<2 as Range<UInt64> { domain.frames.setEntry(frames[1001]!, Int(n), frames[list + n]!.rawValue) }
-    // A place without memory, and one that is marked.
-    domain.frames.setEntry(frames[list + 1]!, 511, 1 << 63 | 5)
-    domain.shared.storeBytes(of: frames[1000]!.rawValue, toByteOffset: domain.layout.pfnToMFNListList, as: UInt64.self)
-    domain.shared.storeBytes(of: 1024, toByteOffset: domain.layout.maximumPFN, as: UInt64.self)
+    let list = words.load(info, at: l.p2mList) >> 12
+    let pages = 1024 / words.perPage
+    words.store(frames[1001]!.rawValue, domain.frames.contents(frames[1000]!), at: 0)
+    for n in 0..<pages { words.store(frames[list + UInt64(n)]!.rawValue, domain.frames.contents(frames[1001]!), at: n * words.bytes) }
+    // A place that is marked.
+    words.store(Self.marked(words), domain.frames.contents(frames[list + UInt64(pages) - 1]!), at: 4096 - words.bytes)
+    words.store(frames[1000]!.rawValue, domain.shared, at: domain.layout.pfnToMFNListList)
+    words.store(1024, domain.shared, at: domain.layout.maximumPFN)
   }
+
+  /// An entry that is no frame.
+  static func marked(_ words: GuestWords) -> UInt64 { 1 << UInt64(words.bytes * 8 - 1) | 5 }
+
+  static func startInfoLayout(of domain: Domain) -> StartInfoLayout { domain.isCompat ? .compat : .wide }
 
   func saved() throws -> [UInt8] {
     var w = StateWriter()
@@ -65,7 +75,7 @@ private struct SuspendingGuest {
   }
 
   static func result(of domain: Domain) -> UInt64 {
-    domain.frames.contents(frames(of: domain)[result >> 12]!).load(fromByteOffset: Int(result & 0xFFF), as: UInt64.self)
+    GuestWords(domain).load(domain.frames.contents(frames(of: domain)[result >> 12]!), at: Int(result & 0xFFF))
   }
 }
 
@@ -94,8 +104,8 @@ private final class Nobody: EventService {
     }
   }
 
-  @Test func aDomainGoesOnInAnotherHypervisor() throws {
-    let first = try SuspendingGuest()
+  @Test(arguments: [false, true]) func aDomainGoesOnInAnotherHypervisor(isCompat: Bool) throws {
+    let first = try SuspendingGuest(isCompat: isCompat)
     let bytes = try first.saved()
     #expect(bytes.count < 1 << 20, "pages of zeros are not stored")
     // Something else has the frames with the same numbers there.
@@ -113,13 +123,14 @@ private final class Nobody: EventService {
     #expect(SuspendingGuest.result(of: built.domain) == 0, "another machine")
     // What the guest knows of frames is true.
     let (_, info) = try #require(SuspendingGuest.startInfo(of: built.domain))
-    let list = info.load(fromByteOffset: StartInfoLayout.wide.p2mList, as: UInt64.self) >> 12
-    for pfn in [0, 5, 511, 512, 1000] as [UInt64] {
-      #expect(h.frames.entry(frames[list + pfn / 512]!, Int(pfn % 512)) == frames[pfn]!.rawValue)
-    }
-    #expect(h.frames.entry(frames[list + 1]!, 511) == UInt64(1) << 63 | 5, "what is no frame stays")
-    #expect(info.load(fromByteOffset: StartInfoLayout.wide.sharedInfo, as: UInt64.self) == built.domain.sharedInfo.address)
-    #expect(info.load(fromByteOffset: StartInfoLayout.wide.storeFrame, as: UInt64.self) == built.storeFrame)
+    let words = GuestWords(built.domain), l = SuspendingGuest.startInfoLayout(of: built.domain)
+    #expect(built.domain.isCompat == isCompat && words.bytes == (isCompat ? 4 : 8))
+    let list = words.load(info, at: l.p2mList) >> 12, perPage = UInt64(words.perPage)
+    func entry(_ pfn: UInt64) -> UInt64 { words.load(h.frames.contents(frames[list + pfn / perPage]!), index: Int(pfn % perPage)) }
+    for pfn in [0, 5, 511, 512, 1000] as [UInt64] { #expect(entry(pfn) == frames[pfn]!.rawValue) }
+    #expect(entry(1023) == SuspendingGuest.marked(words), "what is no frame stays")
+    #expect(words.load(info, at: l.sharedInfo) == built.domain.sharedInfo.address)
+    #expect(words.load(info, at: l.storeFrame) == built.storeFrame)
     let store = MachineFrameNumber(built.storeFrame)
     #expect(h.frames[store].pointee.type == .writable && h.frames[store].pointee.typeCount > 0)
     h.destroy(built.domain)
@@ -140,8 +151,8 @@ private final class Nobody: EventService {
     #expect(built.domain.hostTime(ofGuest: .max) > h.now)
   }
 
-  @Test func aCancelledSuspensionSaysSo() throws {
-    let first = try SuspendingGuest()
+  @Test(arguments: [false, true]) func aCancelledSuspensionSaysSo(isCompat: Bool) throws {
+    let first = try SuspendingGuest(isCompat: isCompat)
     _ = try first.saved()
     first.hypervisor.resume(first.domain)
     first.guest.run(steps: 20)
@@ -166,8 +177,8 @@ private final class Nobody: EventService {
   }
 
   /// A file may say anything: it is refused, or what comes of it is a guest like others. The program does not trap, and no other domain is touched.
-  @Test func hostileBytesHarmNobody() throws {
-    let bytes = try SuspendingGuest().saved()
+  @Test(arguments: [false, true]) func hostileBytesHarmNobody(isCompat: Bool) throws {
+    let bytes = try SuspendingGuest(isCompat: isCompat).saved()
     for count in [0, 1, 100, 4000, bytes.count / 2, bytes.count - 1] {
       let h = Hypervisor(memoryBytes: 64 << 20, model: CPUModel.named("x86-64-v3")!)
       #expect(throws: BuildError.self) { try restore(Array(bytes[..<count]), on: h) }

@@ -21,12 +21,12 @@ final class TestGuest: DomainObserver {
   /// - Parameters:
   ///   - code: executed from `entry`; ends with a shutdown, or by itself when the steps are used up.
   ///   - data: bytes at `data`.
-  init(on hypervisor: Hypervisor? = nil, code: [UInt8], data: [UInt8] = [], weight: Int = 256, cap: Int = 0) throws {
+  init(on hypervisor: Hypervisor? = nil, code: [UInt8], data: [UInt8] = [], weight: Int = 256, cap: Int = 0, isCompat: Bool = false) throws {
     let h = hypervisor ?? Hypervisor(memoryBytes: 64 << 20, model: CPUModel.named("x86-64-v3")!)
     self.hypervisor = h
     let kernel = ParavirtualKernel(
       segments: [.init(address: Self.entry, bytes: code[...], size: 4096), .init(address: Self.data, bytes: data[...], size: 8192)],
-      entry: Self.entry, virtualBase: 0, isCompat: false, hypercallPage: nil, initialP2M: nil, modulesByPFN: false)
+      entry: Self.entry, virtualBase: 0, isCompat: isCompat, hypercallPage: nil, initialP2M: nil, modulesByPFN: false)
     let built = try h.build(DomainRequest(name: "test", memoryBytes: 4 << 20, weight: weight, cap: cap), kernel: .paravirtual(kernel), store: nobody)
     domain = built.domain
     console = built.console
@@ -56,6 +56,14 @@ enum Code {
   static func hypercall(_ number: Hypercall, _ a: UInt32 = 0, _ b: UInt32 = 0, _ c: UInt32 = 0, _ d: UInt32 = 0) -> [UInt8] {
     [0xBF] + word(a) + [0xBE] + word(b) + [0xBA] + word(c) + [0x41, 0xBA] + word(d) + [0xB8] + word(number.rawValue) + [0x0F, 0x05]
   }
+
+  /// The same of a 32-bit guest: mov ebx, a; mov ecx, b; mov edx, c; mov eax, number; int 82h
+  static func hypercall32(_ number: Hypercall, _ a: UInt32 = 0, _ b: UInt32 = 0, _ c: UInt32 = 0) -> [UInt8] {
+    [0xBB] + word(a) + [0xB9] + word(b) + [0xBA] + word(c) + [0xB8] + word(number.rawValue) + [0xCD, 0x82]
+  }
+
+  /// Stores EAX: mov [address], eax
+  static func storeResult32(at address: UInt64) -> [UInt8] { [0xA3] + word(UInt32(address)) }
 
   /// Shows `count` bytes at an address on Xen's console.
   static func show(_ address: UInt64, _ count: Int) -> [UInt8] { hypercall(.consoleIO, 0, UInt32(count), UInt32(address)) }

@@ -136,6 +136,15 @@ import Testing
     ])
   }
 
+  @Test func whatHasNoEffectIsSaid() throws {
+    let c = try parse("name='g'\ntype='pvh'\nmemory=64\nmaxmem=128\nvif=['',\n'rate=1MB/s']")
+    #expect(c.maximumMemory == 64)
+    #expect(c.warnings.map(\.description) == [
+      "g.cfg, line 4: maxmem has no effect on a domain that is not paravirtual: it keeps the 64 megabytes of memory",
+      "g.cfg, line 6: vif has rate=, which is not supported yet and has no effect",
+    ])
+  }
+
   @Test func everyKeyHasOnePlace() {
     let sets = [DomainConfiguration.supportedKeys, DomainConfiguration.ineffectiveKeys, DomainConfiguration.unsupportedKeys]
     #expect(sets.map(\.count).reduce(0, +) == sets.reduce(into: Set<String>()) { $0.formUnion($1) }.count)
@@ -150,7 +159,8 @@ import Testing
     ("memory = 1\nmemory += 2", "line 3: memory is a number, which += cannot add to"),
     ("memory = 64\nmaxmem = 32", "line 3: maxmem is 32, less than memory, which is 64"),
     ("vcpus = 4\nmaxvcpus = 2", "line 3: maxvcpus is 2, less than vcpus, which is 4"),
-    ("vcpus = 129", "line 2: vcpus is 129, but must be at most 128"),
+    ("vcpus = 33", "line 2: vcpus is 33, but must be at most 32"),
+    ("maxvcpus = 33", "line 2: maxvcpus is 33, but must be at most 32"),
     ("cpu_weight = 70000", "line 2: cpu_weight is 70000, but must be at most 65535"),
     ("cap = '-1'", "line 2: cap is -1, but must be at least 0"),
     ("cpus = [ '0',\n 'x' ]", "line 3: cpus has \"x\", but must be a list of processors like \"0-3,^2\", or \"all\""),

@@ -1,8 +1,14 @@
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
 import Control
 import Hypervisor
 import Processor
 import Testing
 import XenABI
+import Xenstore
 @testable import Toolstack
 
 /// An ELF file of a paravirtual kernel with a few bytes of code.
@@ -13,10 +19,11 @@ enum TinyKernel {
     bytes(UInt32(4)) + bytes(UInt32(value.count)) + bytes(kind) + Array("Xen\0".utf8) + value + [UInt8](repeating: 0, count: (4 - value.count % 4) % 4)
   }
 
-  static func elf(_ code: [UInt8]) -> [UInt8] {
+  /// - Parameter initialP2M: where the kernel wants the table of its frames.
+  static func elf(_ code: [UInt8], initialP2M: UInt64? = nil) -> [UInt8] {
     let base: UInt64 = 0x100000, header = 64 + 2 * 56
     let notes = note(6, Array("tiny\0".utf8)) + note(8, Array("generic\0".utf8)) + note(5, Array("xen-3.0\0".utf8))
-      + note(3, bytes(UInt64(0))) + note(1, bytes(base))
+      + note(3, bytes(UInt64(0))) + note(1, bytes(base)) + (initialP2M.map { note(15, bytes($0)) } ?? [])
     var file: [UInt8] = [0x7F, 0x45, 0x4C, 0x46, 2, 1, 1] + [UInt8](repeating: 0, count: 9)
     file += bytes(UInt16(2)) + bytes(UInt16(62)) + bytes(UInt32(1)) + bytes(base) + bytes(UInt64(64)) + bytes(UInt64(0)) + bytes(UInt32(0))
     for field in [64, 56, 2, 64, 0, 0] as [UInt16] { file += bytes(field) }
@@ -99,11 +106,14 @@ enum TinyKernel {
   }
 
   @Test func aGuestThatCannotRunIsNotStartedForEver() throws {
-    var ends: [DomainEnd.Outcome] = []
-    manager.onEnd = { ends.append($0.outcome) }
+    var ends: [DomainEnd.Outcome] = [], givenUp = 0
+    manager.onEnd = {
+      ends.append($0.outcome)
+      givenUp += $0.isGivenUp ? 1 : 0
+    }
     _ = try create("loop", TinyKernel.crash, "on_crash = \"restart\"")
     run(400)
-    #expect(ends == [.restarted, .restarted, .restarted, .gone] && names.isEmpty)
+    #expect(ends == [.restarted, .restarted, .restarted, .gone] && names.isEmpty && givenUp == 1)
     ends = []
     _ = try create("again", TinyKernel.crash, "on_crash = \"rename-restart\"")
     run(400)
@@ -138,10 +148,92 @@ enum TinyKernel {
     #expect(word(section(4).offset + 0x100 * 16) == 0x100 && Array(core[page..<page + 2]) == TinyKernel.crash)
   }
 
+  @Test func whatGuestsTellTheHypervisorIsInItsLog() throws {
+    let domain = try create("talking", TinyKernel.spin, paused: true).domain
+    let messages = manager.guestMessages
+    messages.domain(domain, wroteToConsole: Array("one\u{1B}[2J\r\ntw".utf8))
+    messages.domain(domain, wroteToConsole: Array("o\n".utf8) + [UInt8](repeating: 0x78, count: 300))
+    manager.destroy(try #require(manager.find("talking")))
+    messages.domainEnded(domain)
+    let x = { String(repeating: "x", count: $0) }
+    #expect(manager.hypervisor.console.lines.suffix(4).map(\.text) == ["(d1) one[2J", "(d1) two", "(d1) \(x(256))", "(d1) \(x(44))"])
+    #expect(domain.observer === messages)
+  }
+
   @Test func aSuspensionThatNobodyAskedForIsCancelled() throws {
     let domain = try create("alone", TinyKernel.shutdown(.suspend))
     run()
     #expect(domain.isAlive && names == ["alone"])
+  }
+
+  /// What is wrong with a domain of these settings.
+  private func refusal(_ more: String, kernel: [UInt8]? = nil) -> String? {
+    let text = "name = \"bad\"\nkernel = \"k\"\n\(more)\n"
+    do {
+      let configuration = try DomainConfiguration(parsing: Array(text.utf8), file: "bad.cfg")
+      _ = try manager.create(configuration, kernel: kernel ?? TinyKernel.elf(TinyKernel.spin), ramdisk: [])
+      return nil
+    } catch {
+      return "\(error)"
+    }
+  }
+
+  @Test func whatTheBuilderRefusesHasItsLine() throws {
+    let free = manager.hypervisor.freeMemory
+    #expect(refusal("memory = 16777216") == "bad.cfg, line 3: memory: the machine has no 16777216 MiB left for domain bad")
+    #expect(refusal("memory = 257") == "bad.cfg, line 3: memory: the machine has no 257 MiB left for domain bad")
+    #expect(refusal("memory = 8\nmaxmem = 300") == "bad.cfg, line 4: maxmem: the machine has 255 MiB, less than domain bad could grow to")
+    #expect(refusal("memory = 1") == "bad.cfg, line 3: memory: domain bad has too little memory for its kernel and initial RAM disk")
+    #expect(refusal("memory = 8", kernel: [1, 2, 3])?.hasPrefix("bad.cfg, line 2: kernel: k is no kernel") == true)
+    #expect(refusal("type = \"hvm\"")?.hasPrefix("bad.cfg, line 3: type: domain bad has type") == true)
+    #expect(refusal("cpus = \"5\"")?.hasPrefix("bad.cfg, line 3: cpus: ") == true)
+    #expect(refusal("disk = [ \"a,qcow2,xvda,w\" ]") == "bad.cfg, line 3: disk gives xvda the format qcow2, and only raw is there yet")
+    _ = try create("bad", TinyKernel.spin)
+    #expect(refusal("") == "bad.cfg, line 1: name: a domain with the name bad exists already")
+    manager.destroy(try #require(manager.find("bad")))
+    #expect(manager.hypervisor.freeMemory == free && manager.hypervisor.domains.isEmpty)
+  }
+
+  @Test(arguments: [UInt64.max, 0xFFFF_FFFF_FFFF_F000, 0xFFFF_8000_0000_0000, 0xFFFF_7FFF_FFFF_F000, 0x8000_0000_0000])
+  func tablesOfFramesLieWhereGuestsMayHaveThem(address: UInt64) {
+    let refused = refusal("memory = 8", kernel: TinyKernel.elf(TinyKernel.spin, initialP2M: address))
+    #expect(refused?.contains("where no guest can have it") == true, "\(refused ?? "accepted")")
+  }
+
+  @Test func domainsHaveTheirIdentity() throws {
+    let uuid = "01234567-89ab-cdef-0123-456789abcdef"
+    let one = try create("one", TinyKernel.spin, "uuid = \"\(uuid)\""), two = try create("two", TinyKernel.spin)
+    #expect(one.domain.handle == DomainUUID(uuid)?.bytes)
+    #expect(two.domain.handle == DomainUUID(name: "two").bytes && DomainUUID(name: "two") != DomainUUID(name: "three"))
+    #expect((try? manager.store.readString("/local/domain/1/vm")) == "/vm/\(uuid)")
+    #expect((try? manager.store.readString("/vm/\(uuid)/name")) == "one" && (try? manager.store.readString("/vm/\(uuid)/uuid")) == uuid)
+    manager.destroy(one)
+    #expect(!manager.store.exists("/vm/\(uuid)") && manager.store.exists("/vm/\(DomainUUID(bytes: two.domain.handle))"))
+  }
+
+  @Test func anAddressSpaceLargerThanTheMachineIsNotMade() {
+    #expect(throws: BuildError.self) {
+      try manager.hypervisor.build(
+        DomainRequest(name: "huge", memoryBytes: 16 << 40), kernel: .pvh(PVHKernel(segments: [], entry: 0)), store: StoreLink(manager.store))
+    }
+  }
+
+  @Test func aDomainCanHaveRoomToGrow() throws {
+    let domain = try create("growing", TinyKernel.spin, "maxmem = 32\nvcpus = 2\nmaxvcpus = 4").domain
+    #expect(domain.vcpus.count == 4 && domain.frameCount <= 8 << 8 && domain.maximumFrames == 32 << 8)
+    let path = "/local/domain/\(domain.id.rawValue)"
+    #expect((0..<4).map { try? manager.store.readString("\(path)/cpu/\($0)/availability") } == ["online", "online", "offline", "offline"])
+    #expect((try? manager.store.readString("\(path)/memory/target")) == "8192")
+    #expect((try? manager.store.readString("\(path)/memory/static-max")) == "32768")
+  }
+
+  @Test func aDiskOfADomainIsNoOtherOfItsDisks() throws {
+    let path = "/tmp/xenolith-disk-\(getpid())"
+    let file = open(path, O_CREAT | O_RDWR, 0o600)
+    #expect(file >= 0 && ftruncate(file, 4096) == 0)
+    close(file)
+    defer { unlink(path) }
+    #expect(refusal("disk = [ \"\(path),raw,xvda,w\",\n\"\(path),raw,hda,w\" ]") == "bad.cfg, line 4: disk gives hda the file \(path), which is xvda already")
   }
 
   @Test func onlyGuestsThatCanAreSaved() throws {
@@ -174,15 +266,17 @@ enum TinyKernel {
 @Suite struct SaveFileTests {
   private let source = DomainSource(text: Array("name = \"a\"".utf8), file: "a.cfg", directory: "/d")
 
+  private let schedule = SaveFile.SavedSchedule(weight: 512, cap: 50, affinity: [[1], []])
+
   private func made() throws -> [UInt8] {
-    try SaveFile.make(name: "a", source: source, nodes: [.init(path: "data/x", value: [1, 2])]) { w in
+    try SaveFile.make(name: "a", source: source, schedule: schedule, nodes: [.init(path: "data/x", value: [1, 2])]) { w in
       for n in 0..<1000 as Range<UInt32> { w.put(n) }
     }
   }
 
   @Test func whatIsWrittenComesBack() throws {
     var file = try SaveFile(made())
-    #expect(file.name == "a" && file.source == source && file.nodes == [.init(path: "data/x", value: [1, 2])])
+    #expect(file.name == "a" && file.source == source && file.schedule == schedule && file.nodes == [.init(path: "data/x", value: [1, 2])])
     #expect(try file.domain.get(UInt32.self) == 0 && file.domain.get(UInt32.self) == 1)
   }
 

@@ -19,6 +19,9 @@ public enum DomainKernel {
 public struct DomainRequest {
   public var name: String
   public var memoryBytes: UInt64
+  /// What a paravirtual domain may grow to by its balloon driver.
+  public var maximumMemoryBytes: UInt64
+  /// All it can ever have.
   public var vcpus: Int
   public var weight: Int
   public var cap: Int
@@ -27,11 +30,12 @@ public struct DomainRequest {
   /// Most bytes of shadow page tables; nil for what the memory asks for.
   public var shadowBytes: UInt64?
   public init(
-    name: String, memoryBytes: UInt64, vcpus: Int = 1, weight: Int = 256, cap: Int = 0, commandLine: String = "", paging: GuestPaging = .shadow,
+    name: String, memoryBytes: UInt64, maximumMemoryBytes: UInt64 = 0, vcpus: Int = 1, weight: Int = 256, cap: Int = 0, commandLine: String = "", paging: GuestPaging = .shadow,
     shadowBytes: UInt64? = nil
   ) {
     self.name = name
     self.memoryBytes = memoryBytes
+    self.maximumMemoryBytes = max(memoryBytes, maximumMemoryBytes)
     self.vcpus = vcpus
     self.weight = weight
     self.cap = cap
@@ -58,7 +62,13 @@ extension Hypervisor {
   public func build(_ request: DomainRequest, kernel: DomainKernel, ramdisk: [UInt8] = [], store: any EventService) throws(BuildError) -> BuiltDomain {
     let count = request.memoryBytes >> 12
     guard 1...SharedInfoLayout.legacyVCPUs ~= request.vcpus else {
-      throw BuildError("domain \(request.name) cannot have \(request.vcpus) virtual processors: 1 to \(SharedInfoLayout.legacyVCPUs) are possible")
+      throw BuildError(
+        "domain \(request.name) cannot have \(request.vcpus) virtual processors: 1 to \(SharedInfoLayout.legacyVCPUs) are possible", cause: .processors)
+    }
+    // Before anything is made that is as large as the request.
+    guard count <= frames.freeFrames else { throw .noMemory(for: request.name, pages: count) }
+    guard request.maximumMemoryBytes <= totalMemory else {
+      throw BuildError("the machine has \(totalMemory >> 20) MiB, less than domain \(request.name) could grow to", cause: .maximumMemory)
     }
     var isCompat = false
     var hvm: HVMPlatform?
@@ -68,9 +78,9 @@ extension Hypervisor {
     }
     let domain: Domain
     do throws(XenError) {
-      domain = try makeDomain(name: request.name, isCompat: isCompat, hvm: hvm, maximumFrames: count)
+      domain = try makeDomain(name: request.name, isCompat: isCompat, hvm: hvm, maximumFrames: request.maximumMemoryBytes >> 12)
     } catch {
-      throw BuildError("the machine has no memory left for domain \(request.name)")
+      throw .noMemory(for: request.name, pages: count)
     }
     domain.weight = request.weight
     domain.cap = request.cap
@@ -97,7 +107,7 @@ extension Hypervisor {
         if request.paging == .shadow {
           let bytes = request.shadowBytes ?? ShadowPaging.defaultBytes(memory: request.memoryBytes, vcpus: request.vcpus)
           guard let shadow = ShadowPaging(domain, bytes: bytes) else {
-            throw BuildError("the machine has no memory left for the shadow page tables of domain \(request.name)")
+            throw BuildError("the machine has no memory left for the shadow page tables of domain \(request.name)", cause: .shadowMemory)
           }
           hvm?.shadow = shadow
         }

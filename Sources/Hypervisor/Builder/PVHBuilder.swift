@@ -66,7 +66,7 @@ struct PVHBuilder {
     var end: UInt64 = 0
     for segment in kernel.segments {
       let (last, overflow) = segment.address.addingReportingOverflow(segment.size)
-      if overflow || last > lowFrames << 12 { throw BuildError("the kernel needs more memory than domain \(domain.name) has") }
+      if overflow || last > lowFrames << 12 { throw .tooSmall(domain.name) }
       copy(segment.bytes, to: segment.address)
       end = max(end, last)
     }
@@ -78,7 +78,7 @@ struct PVHBuilder {
     let startBytes = HVMStartInfo.bytes + HVMStartInfo.moduleBytes + UInt64(hvm.memoryMap.count) * HVMStartInfo.memoryMapEntryBytes + UInt64(text.count)
     let disk = (start + startBytes + 4095) & ~4095
     if disk + UInt64(ramdisk.count) > lowFrames << 12 {
-      throw BuildError("domain \(domain.name) has too little memory for its kernel and initial RAM disk")
+      throw .tooSmall(domain.name)
     }
     copy(ramdisk[...], to: disk)
     copy(startInformation(at: start, disk: disk, ramdisk.count, text, rsdp: tables.rsdp)[...], to: start)
@@ -91,7 +91,7 @@ struct PVHBuilder {
   // MARK: Memory
 
   private func give(_ frame: GuestFrameNumber) throws(BuildError) {
-    guard let machine = domain.allocateFrame() else { throw BuildError("the machine has not enough memory left for domain \(domain.name)") }
+    guard let machine = domain.allocateFrame() else { throw .noMemory(for: domain.name, pages: domain.maximumFrames) }
     hvm.memory.set(frame, to: machine, .ram)
     domain.hypervisor.setPhysical(of: machine, to: frame.rawValue)
   }

@@ -43,12 +43,30 @@ public struct ParavirtualKernel {
 
 /// Why a domain cannot be built: a sentence for the user.
 public struct BuildError: Error, CustomStringConvertible {
+  /// What of a request is at fault.
+  public enum Cause: Sendable {
+    case name, kind, kernel, memory, maximumMemory, processors, affinity, shadowMemory
+  }
   public var description: String
   /// A file that was named cannot be had.
   public var isMissingFile: Bool
-  public init(_ description: String, isMissingFile: Bool = false) {
+  public var cause: Cause?
+  /// The sentence says where the fault was written down.
+  public var isLocated = false
+  public init(_ description: String, isMissingFile: Bool = false, cause: Cause? = nil) {
     self.description = description
     self.isMissingFile = isMissingFile
+    self.cause = cause
+  }
+}
+
+extension BuildError {
+  static func tooSmall(_ name: String) -> BuildError {
+    BuildError("domain \(name) has too little memory for its kernel and initial RAM disk", cause: .memory)
+  }
+
+  static func noMemory(for name: String, pages: UInt64) -> BuildError {
+    BuildError("the machine has no \(pages >> 8) MiB left for domain \(name)", cause: .memory)
   }
 }
 
@@ -79,14 +97,14 @@ struct ParavirtualBuilder {
     let frames = domain.frames
     p2m.reserveCapacity(Int(count))
     for pfn in 0..<count {
-      guard let frame = domain.allocateFrame() else { throw BuildError("the machine has no \(count * 4) KiB left for domain \(domain.name)") }
+      guard let frame = domain.allocateFrame() else { throw .noMemory(for: domain.name, pages: count) }
       domain.hypervisor.setPhysical(of: frame, to: pfn)
       p2m.append(frame)
     }
     domain.highestPFN = count - 1
     for segment in kernel.segments {
       let (end, overflow) = segment.address.addingReportingOverflow(segment.size)
-      if overflow || end > count << 12 { throw BuildError("the kernel needs more memory than domain \(domain.name) has") }
+      if overflow || end > count << 12 { throw .tooSmall(domain.name) }
       copy(segment.bytes, to: segment.address)
       next = max(next, (end + 4095) >> 12)
     }
@@ -94,15 +112,15 @@ struct ParavirtualBuilder {
     func take(_ pages: UInt64) throws(BuildError) -> UInt64 {
       let first = next
       next += pages
-      if next > count { throw BuildError("domain \(domain.name) has too little memory for its kernel and initial RAM disk") }
+      if next > count { throw .tooSmall(domain.name) }
       return first
     }
+    try checkAddress(kernel.entry, pages: 1, "entry")
     let diskPages = (UInt64(ramdisk.count) + 4095) >> 12
     var diskPFN = kernel.modulesByPFN ? 0 : try take(diskPages)
     let p2mPages = (count * UInt64(word) + 4095) >> 12
-    try check("entry point", kernel.entry, pages: 1)
-    if let place = kernel.initialP2M { try check("place for the table of frames", place & ~0xFFF, pages: p2mPages + 1) }
     var p2mPFN = kernel.initialP2M != nil ? 0 : try take(p2mPages)
+    if let list = kernel.initialP2M { try checkAddress(list, pages: p2mPages, "table of frames (INIT_P2M)") }
     let startInfo = try take(1), store = try take(1), console = try take(1)
     // Tables for everything up to a stack of one page and half a megabyte, rounded up to 4 MiB of linear addresses.
     let tables = try makeTables(p2mPages: p2mPages)
@@ -113,7 +131,7 @@ struct ParavirtualBuilder {
     if !ramdisk.isEmpty { copy(ramdisk[...], to: diskPFN << 12) }
     if let page = kernel.hypercallPage {
       let offset = page &- kernel.virtualBase
-      if offset >> 12 >= count { throw BuildError("the kernel's hypercall page lies outside its memory") }
+      if offset >> 12 >= count { throw BuildError("the kernel's hypercall page lies outside its memory", cause: .kernel) }
       HypercallPage.fill(frames.contents(p2m[Int(offset >> 12)]), compat: kernel.isCompat)
     }
     for pfn in 0..<count { put(p2m[Int(pfn)].rawValue, at: p2mPFN << 12 + pfn * UInt64(word)) }
@@ -158,6 +176,17 @@ struct ParavirtualBuilder {
     return Result(consoleFrame: p2m[Int(console)], storeFrame: p2m[Int(store)])
   }
 
+  /// What a kernel wants at a linear address must lie where a guest's things can lie, all of it.
+  private func checkAddress(_ first: UInt64, pages: UInt64, _ what: String) throws(BuildError) {
+    let (last, overflow) = first.addingReportingOverflow(max(pages, 1) << 12 - 1)
+    // A page at the very end of the address space is the last one, no wrap.
+    let fits =
+      kernel.isCompat
+      ? !overflow && last < XenLayout.compatStart
+      : !overflow && XenLayout.isGuest(first) && XenLayout.isGuest(last) && (first < XenLayout.start) == (last < XenLayout.start)
+    if !fits { throw BuildError("the kernel wants its \(what) at \(String(first, radix: 16)), where no guest can have it", cause: .kernel) }
+  }
+
   // MARK: Memory
 
   /// Copies into pseudo-physical memory.
@@ -200,14 +229,14 @@ struct ParavirtualBuilder {
       // 512 KiB of room, then whole 4 MiB.
       let end = (kernel.virtualBase &+ used << 12 &+ (512 << 10) &+ (4 << 20) - 1) & ~((4 << 20) - 1)
       mapped = (end &- kernel.virtualBase) >> 12
-      try check("initial mapping", kernel.virtualBase, pages: mapped)
+      try checkAddress(kernel.virtualBase, pages: mapped, "first mapping (VIRT_BASE)")
       var needed = tablesFor(kernel.virtualBase, pages: mapped, counted: true)
       if let p2m = kernel.initialP2M { needed += tablesFor(p2m, pages: p2mPages, counted: false) }
       if kernel.isCompat, end <= 0xC000_0000 { needed += 1 }
       if needed <= tableCount { break }
       tableCount = needed
     }
-    if first + tableCount + 1 > UInt64(p2m.count) { throw BuildError("domain \(domain.name) has too little memory for its kernel and initial RAM disk") }
+    if first + tableCount + 1 > UInt64(p2m.count) { throw .tooSmall(domain.name) }
     mapped = min(mapped, UInt64(p2m.count))
     let range = first..<first + tableCount
     let root = first
@@ -243,14 +272,6 @@ struct ParavirtualBuilder {
     }
     next = first + tableCount + 1
     return Tables(rootPFN: root, count: tableCount, stack: first + tableCount)
-  }
-
-  /// Addresses that the kernel's file names must be a guest's.
-  private func check(_ what: String, _ linear: UInt64, pages: UInt64) throws(BuildError) {
-    let (last, overflow) = linear.addingReportingOverflow(pages << 12 - 1)
-    let isRight = kernel.isCompat ? last < XenLayout.compatStart
-      : XenLayout.isGuest(linear) && XenLayout.isGuest(last) && (linear < XenLayout.start) == (last < XenLayout.start)
-    if overflow || !isRight { throw BuildError("the kernel's \(what) at \(String(linear, radix: 16)) is not in a guest's part of the address space") }
   }
 
   /// Tables below the root (and with it, if it is to be counted) for a range.

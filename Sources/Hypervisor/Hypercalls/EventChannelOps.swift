@@ -91,10 +91,7 @@ extension VCPU {
     case .reset, .resetContinue:
       let who = try id(0)
       if who != .own, who != domain.id { throw .EPERM }
-      for port in domain.events.bound {
-        if case .service = domain.events[port].binding { continue }
-        domain.close(port)
-      }
+      for port in domain.events.bound { domain.close(port) }
       domain.stopFIFO()
     case .initControl:
       // { gfn u64, offset u32, vcpu u32, link_bits u8 out }

@@ -50,6 +50,7 @@ extension Hypervisor {
     let head: PVHHead
     do throws(StateError) { head = try PVHHead(&r) } catch { throw failure("\(error)") }
     guard head.model == model.name else { throw failure("it was on a processor of the model \(head.model), and this is a \(model.name)") }
+    guard head.space <= PVHBuilder.space(frames: frames.totalFrames) else { throw failure("it has more memory than the machine") }
     let hvm = HVMPlatform(frames: head.space, vcpus: head.vcpus, model: model)
     let domain: Domain
     do throws(XenError) { domain = try makeDomain(name: name, isCompat: head.isCompat, hvm: hvm, maximumFrames: head.maximumFrames) } catch {

@@ -12,11 +12,14 @@ extension Hypervisor {
   public func restore(
     _ r: inout StateReader, name: String, weight: Int, cap: Int, paging: GuestPaging = .shadow, shadowBytes: UInt64? = nil, store: any EventService
   ) throws(BuildError) -> BuiltDomain {
-    let isPVH: Bool
-    do throws(StateError) { isPVH = try r.getBool() } catch { throw BuildError("the saved domain \(name) cannot be restored: \(error)") }
+    let isPVH: Bool, isCompat: Bool
+    do throws(StateError) {
+      isPVH = try r.getBool()
+      isCompat = isPVH ? false : try r.getBool()
+    } catch { throw BuildError("the saved domain \(name) cannot be restored: \(error)") }
     if isPVH { return try restorePVH(&r, name: name, weight: weight, cap: cap, paging: paging, shadowBytes: shadowBytes, store: store) }
     let domain: Domain
-    do throws(XenError) { domain = try makeDomain(name: name, isCompat: false, hvm: nil, maximumFrames: 0) } catch {
+    do throws(XenError) { domain = try makeDomain(name: name, isCompat: isCompat, hvm: nil, maximumFrames: 0) } catch {
       throw BuildError("the machine has no memory left for domain \(name)")
     }
     domain.weight = weight
@@ -78,15 +81,15 @@ extension Hypervisor {
 
   /// The shared page: what the processors' parts had, the guest's own words; no events, all masked.
   private func restoreShared(_ domain: Domain, _ old: [UInt8]) {
-    let new = domain.shared, l = domain.layout
+    let new = domain.shared, l = domain.layout, words = GuestWords(domain)
     old.withUnsafeBytes { old in
       for n in 0..<SharedInfoLayout.legacyVCPUs {
         let at = n * SharedInfoLayout.vcpuInfoBytes
         (new + at).copyMemory(from: old.baseAddress! + at, byteCount: SharedInfoLayout.vcpuInfoBytes)
-        new.storeBytes(of: 0, toByteOffset: at + l.pendingSelector, as: UInt64.self)
+        words.store(0, new, at: at + l.pendingSelector)
         new.storeBytes(of: 1, toByteOffset: at + SharedInfoLayout.upcallMask, as: UInt8.self)
       }
-      (new + l.maximumPFN).copyMemory(from: old.baseAddress! + l.maximumPFN, byteCount: 8)
+      (new + l.maximumPFN).copyMemory(from: old.baseAddress! + l.maximumPFN, byteCount: words.bytes)
     }
     for n in l.eventMask..<l.eventMask + l.twoLevelPorts / 8 { new.storeBytes(of: 0xFF, toByteOffset: n, as: UInt8.self) }
     domain.writeWallClock()
@@ -137,13 +140,14 @@ struct RestoredMemory {
     }
   }
 
-  /// Entries of the guest's table of machine frames. Those with one of the two upper bits set are no frames: missing, foreign, identical.
+  /// Entries of the guest's table of machine frames.
   func rewriteFrameList(_ list: [(position: UInt64, pfn: UInt64)]) throws(StateError) {
+    let words = GuestWords(domain)
     for (position, pfn) in list {
-      let page = try frame(pfn)
+      let page = domain.frames.contents(try frame(pfn))
       guard position < 1 << 27 else { throw StateError("its table of frames has an impossible size") }
-      for n in 0..<512 where domain.frames.entry(page, n) >> 62 == 0 {
-        domain.frames.setEntry(page, n, frames[position * 512 + UInt64(n)]?.rawValue ?? ~0)
+      for n in 0..<words.perPage where words.isFrame(words.load(page, index: n)) {
+        words.store(frames[position * UInt64(words.perPage) + UInt64(n)]?.rawValue ?? words.missing, page, at: n * words.bytes)
       }
     }
   }
@@ -152,20 +156,22 @@ struct RestoredMemory {
   func rewriteStartInfo(
     _ pfn: UInt64, _ domain: Domain, storePort: EventPort, consolePort: EventPort
   ) throws(StateError) -> (store: MachineFrameNumber, console: MachineFrameNumber) {
-    let l = StartInfoLayout.wide
+    let l = domain.isCompat ? StartInfoLayout.compat : .wide, words = GuestWords(domain)
     let info = domain.frames.contents(try frame(pfn))
-    let store = try frame(info.load(fromByteOffset: l.storeFrame, as: UInt64.self))
-    let console = try frame(info.load(fromByteOffset: l.consoleFrame, as: UInt64.self))
-    info.storeBytes(of: domain.sharedInfo.address, toByteOffset: l.sharedInfo, as: UInt64.self)
-    info.storeBytes(of: store.rawValue, toByteOffset: l.storeFrame, as: UInt64.self)
+    let store = try frame(words.load(info, at: l.storeFrame))
+    let console = try frame(words.load(info, at: l.consoleFrame))
+    words.store(domain.sharedInfo.address, info, at: l.sharedInfo)
+    words.store(store.rawValue, info, at: l.storeFrame)
     info.storeBytes(of: storePort, toByteOffset: l.storePort, as: UInt32.self)
-    info.storeBytes(of: console.rawValue, toByteOffset: l.consoleFrame, as: UInt64.self)
+    words.store(console.rawValue, info, at: l.consoleFrame)
     info.storeBytes(of: consolePort, toByteOffset: l.consolePort, as: UInt32.self)
     return (store, console)
   }
 
   func pinTables() throws(StateError) {
-    for table in tables where table.isPinned {
+    // The L2 under a 32-bit guest's last gigabyte must be known as that before it is used as any other.
+    let order = domain.isCompat ? tables.sorted { $0.level > $1.level } : tables
+    for table in order where table.isPinned {
       do throws(XenError) { try domain.pin(table.frame, .table(level: table.level)) } catch {
         throw StateError("the page tables in it are not valid")
       }

@@ -7,7 +7,7 @@ import XenABI
 /// the frame numbers of its start_info into pseudo-physical ones, and calls SCHEDOP_shutdown with the machine frame of its start_info in
 /// the third argument. What the file holds speaks of pseudo-physical frames only.
 ///
-/// Not modelled: 32-bit guests; guests whose table of frames is to be found by its address alone (SIF_VIRT_P2M_4TOOLS, which the builder
+/// Not modelled: guests whose table of frames is to be found by its address alone (SIF_VIRT_P2M_4TOOLS, which the builder
 /// does not announce).
 extension Hypervisor {
   /// Writes memory, processors and shared page of a domain that has suspended itself.
@@ -16,7 +16,7 @@ extension Hypervisor {
     guard case .shutdown(.suspend) = domain.state else { throw BuildError("domain \(domain.name) has not suspended itself") }
     w.put(domain.hvm != nil)
     if let hvm = domain.hvm { return try savePVH(domain, hvm, to: &w) }
-    if domain.isCompat { throw BuildError("domain \(domain.name) is a 32-bit one, which cannot be saved") }
+    w.put(domain.isCompat)
     let map = try PhysicalMap(domain)
     let startInfo = MachineFrameNumber(domain.vcpus[0].cpu.s.pointee.rdx)
     guard let startInfoPFN = map.pfn(of: startInfo) else {
@@ -98,19 +98,47 @@ extension Hypervisor {
   /// toolstack (arch-x86/xen.h, pfn_to_mfn_frame_list_list).
   private func frameList(of domain: Domain, _ map: PhysicalMap) throws(BuildError) -> [(position: UInt64, pfn: UInt64)] {
     let broken = BuildError("domain \(domain.name) has not said where its table of frames is")
-    func word(_ frame: MachineFrameNumber, _ n: Int) -> UInt64 { frames.entry(frame, n) }
-    let entries = domain.shared.load(fromByteOffset: domain.layout.maximumPFN, as: UInt64.self)
-    let top = MachineFrameNumber(domain.shared.load(fromByteOffset: domain.layout.pfnToMFNListList, as: UInt64.self))
-    guard entries > domain.highestPFN, entries <= 512 * 512 * 512, map.pfn(of: top) != nil else { throw broken }
-    let pages = (entries + 511) / 512
+    let words = GuestWords(domain)
+    let perPage = UInt64(words.perPage)
+    let entries = words.load(domain.shared, at: domain.layout.maximumPFN)
+    let top = MachineFrameNumber(words.load(domain.shared, at: domain.layout.pfnToMFNListList))
+    guard entries > domain.highestPFN, entries <= 1 << 27, map.pfn(of: top) != nil else { throw broken }
+    let pages = (entries + perPage - 1) / perPage
     var list: [(position: UInt64, pfn: UInt64)] = []
     for position in 0..<pages {
-      let middle = MachineFrameNumber(word(top, Int(position / 512)))
+      let middle = MachineFrameNumber(words.load(frames.contents(top), index: Int(position / perPage)))
       guard map.pfn(of: middle) != nil else { throw broken }
-      guard let pfn = map.pfn(of: MachineFrameNumber(word(middle, Int(position % 512)))) else { throw broken }
+      guard let pfn = map.pfn(of: MachineFrameNumber(words.load(frames.contents(middle), index: Int(position % perPage)))) else { throw broken }
       list.append((position, pfn))
     }
     return list
+  }
+}
+
+/// A guest's `unsigned long` in its memory.
+struct GuestWords {
+  let bytes: Int
+  var perPage: Int { 4096 / bytes }
+  /// An entry of the guest's table of frames that has one of its two upper bits set is no frame: missing, foreign, identical.
+  func isFrame(_ entry: UInt64) -> Bool { entry >> UInt64(bytes * 8 - 2) == 0 }
+  var missing: UInt64 { bytes == 4 ? 0xFFFF_FFFF : ~0 }
+
+  init(_ domain: Domain) { bytes = domain.layout.word }
+
+  func load(_ page: UnsafeMutableRawPointer, at offset: Int) -> UInt64 {
+    bytes == 4 ? UInt64(UInt32(littleEndian: page.load(fromByteOffset: offset, as: UInt32.self)))
+      : UInt64(littleEndian: page.load(fromByteOffset: offset, as: UInt64.self))
+  }
+
+  func load(_ page: UnsafeMutableRawPointer, index: Int) -> UInt64 { load(page, at: index * bytes) }
+
+  /// Stores the low bits of a value.
+  func store(_ value: UInt64, _ page: UnsafeMutableRawPointer, at offset: Int) {
+    if bytes == 4 {
+      page.storeBytes(of: UInt32(truncatingIfNeeded: value).littleEndian, toByteOffset: offset, as: UInt32.self)
+    } else {
+      page.storeBytes(of: value.littleEndian, toByteOffset: offset, as: UInt64.self)
+    }
   }
 }
 

@@ -103,11 +103,12 @@ extension VCPU {
     nmiPending = try r.getBool()
     var debug: [(UInt8, UInt64)] = []
     for n in [0, 1, 2, 3, 6, 7] as [UInt8] { debug.append((n, try r.get(UInt64.self))) }
+    let ring: UInt16 = domain.isCompat ? 1 : 3
     func entryPoint() throws(StateError) -> EntryPoint {
-      let e = EntryPoint(cs: try r.get(UInt16.self) | 3, address: try r.get(UInt64.self), masksEvents: try r.getBool(), dpl: try r.get(UInt8.self) & 3)
+      let e = EntryPoint(cs: try r.get(UInt16.self) | ring, address: try r.get(UInt64.self), masksEvents: try r.getBool(), dpl: try r.get(UInt8.self) & 3)
       guard XenLayout.isCanonical(e.address) else { throw impossible }
       // An entry that was never set has no selector.
-      return e.address == 0 && e.cs == 3 ? EntryPoint(cs: 0, address: 0, masksEvents: e.masksEvents, dpl: e.dpl) : e
+      return e.address == 0 && e.cs == ring ? EntryPoint(cs: 0, address: 0, masksEvents: e.masksEvents, dpl: e.dpl) : e
     }
     for n in 0..<256 { traps[n] = try entryPoint() }
     eventCallback = try entryPoint()

@@ -48,7 +48,7 @@ public final class ConsoleRing: EventService {
     let new = word(Field.outputProducer)
     if new != consumer {
       set(Field.outputConsumer, count == 0 ? new : consumer &+ count)
-      domain.raise(port)
+      domain.raise(port, from: self)
     }
   }
 
@@ -74,6 +74,6 @@ public final class ConsoleRing: EventService {
     }
     waiting.removeFirst(n)
     set(Field.inputProducer, producer)
-    if n > 0 { domain.raise(port) }
+    if n > 0 { domain.raise(port, from: self) }
   }
 }
