@@ -382,7 +382,7 @@ def what_cannot_be_written_holds_nobody_up():
 
 @test
 def a_domain_grows():
-    """Processors and memory that a configuration allows, and that xenstore gives and takes."""
+    """Processors and memory that a configuration allows, and that commands give and take."""
     with Service("--memory", "2G", "--cpus", 2) as service:
         service.run("create", service.config(**debian("guest", memory=192, maxmem=320, vcpus=1, maxvcpus=3)))
         console = service.console("guest")
@@ -399,15 +399,16 @@ def a_domain_grows():
         becomes("nproc", 1)
         check(service.state("guest")[2:4] == ["192", "1"], f"{service.state('guest')}")
         for count in 3, 2:
-            for n in 1, 2:
-                xenstore(service, "write", f"/local/domain/1/cpu/{n}/availability", "online" if n < count else "offline")
+            service.run("vcpu-set", "guest", count)
             # The driver makes a processor present; who is told of that brings it up.
             console.type("for n in 1 2; do echo 1 > /sys/devices/system/cpu/cpu$n/online; done 2>/dev/null\r")
             becomes("nproc", count)
             check(service.state("guest")[3] == str(count), f"{service.state('guest')}")
         for memory in 320, 160:
-            xenstore(service, "write", "/local/domain/1/memory/target", memory << 10)
+            service.run("mem-set", "guest", f"{memory}M")
             service.wait_until(f"{memory} MiB", 60, lambda: abs(int(service.state("guest")[2]) - memory) <= 2)
+        service.run("vcpu-set", "guest", 4, code=64)
+        service.run("mem-set", "guest", "321M", code=64)
         # What was given and taken, and what commands changed, is so after a restore.
         service.run("vcpu-pin", "guest", 1, 1)
         service.run("sched-credit", "-d", "guest", "-w", 512)
@@ -418,7 +419,7 @@ def a_domain_grows():
         check(re.search(r"^guest +2 +1 .* 1 / all$", listed, re.MULTILINE) and re.search(r"^guest +2 +0 .* all / all$", listed, re.MULTILINE), listed)
         console = service.console("guest")
         becomes("nproc", 2)
-        xenstore(service, "write", "/local/domain/2/memory/target", 320 << 10)
+        service.run("mem-set", "guest", "320M")
         service.wait_until("320 MiB", 60, lambda: abs(int(service.state("guest")[2]) - 320) <= 2)
         console.type("dmesg\r")
         check_domain_log(console.wait_for(PROMPT, 60))

@@ -169,6 +169,14 @@ final class HypervisorService: StreamService {
       })
     case .pin(let name, let vcpu, let cpus):
       return try pin(name, vcpu, cpus)
+    case .setProcessors(let name, let count):
+      let managed = try alive(name)
+      do throws(BuildError) { try manager.setProcessors(managed, count) } catch { throw .usage(error.description) }
+      return .done
+    case .setMemory(let name, let kibibytes):
+      let managed = try alive(name)
+      do throws(BuildError) { try manager.setMemory(managed, kibibytes) } catch { throw .usage(error.description) }
+      return .done
     case .schedule(let name, let weight, let cap):
       return try schedule(name, weight, cap)
     case .log(let clears):

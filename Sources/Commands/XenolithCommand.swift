@@ -26,8 +26,7 @@ public struct XenolithCommand: ParsableCommand {
         subcommands: [
           HypervisorCommand.self, CreateCommand.self, ListCommand.self, ConsoleCommand.self, PauseCommand.self, UnpauseCommand.self,
           ShutdownCommand.self, RebootCommand.self, DestroyCommand.self, SaveCommand.self, RestoreCommand.self, DumpCoreCommand.self, VCPUListCommand.self, VCPUPinCommand.self,
-          SchedCreditCommand.self, DmesgCommand.self,
-          TopCommand.self,
+          VCPUSetCommand.self, MemSetCommand.self, SchedCreditCommand.self, DmesgCommand.self, TopCommand.self,
         ])
     ])
 

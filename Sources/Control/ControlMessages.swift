@@ -34,6 +34,10 @@ public enum ControlRequest: Codable, Equatable, Sendable {
   case virtualProcessors(domain: String?)
   /// Lets one virtual processor, or all (nil), run on some physical processors only: a list as xl.cfg(5) has it for `cpus`.
   case pin(domain: String, vcpu: Int?, cpus: String)
+  /// Tells a domain how many of its virtual processors are to be up.
+  case setProcessors(domain: String, count: Int)
+  /// Tells a domain how much memory it is to have, in KiB.
+  case setMemory(domain: String, kibibytes: UInt64)
   /// Shows weights and caps, or changes those of one domain.
   case schedule(domain: String?, weight: Int?, cap: Int?)
   /// The hypervisor's messages.

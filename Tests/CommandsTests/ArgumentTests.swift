@@ -2,6 +2,17 @@ import Machine
 import Testing
 @testable import Commands
 
+@Suite struct HelpTests {
+  @Test func everyCommandOnDomainsHasExamples() {
+    let commands = XenolithCommand.configuration.groupedSubcommands.flatMap(\.subcommands)
+    #expect(commands.count > 15)
+    for command in commands {
+      let help = XenolithCommand.helpMessage(for: command)
+      #expect(help.contains("Examples:") && help.contains("xenolith \(command.configuration.commandName!)"), "\(help)")
+    }
+  }
+}
+
 @Suite struct QuantityTests {
   @Test func numbers() {
     #expect(Quantity.number("0x7c00") == 0x7C00)

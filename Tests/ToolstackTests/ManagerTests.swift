@@ -225,6 +225,13 @@ enum TinyKernel {
     #expect((0..<4).map { try? manager.store.readString("\(path)/cpu/\($0)/availability") } == ["online", "online", "offline", "offline"])
     #expect((try? manager.store.readString("\(path)/memory/target")) == "8192")
     #expect((try? manager.store.readString("\(path)/memory/static-max")) == "32768")
+    let managed = try #require(manager.find("growing"))
+    try manager.setProcessors(managed, 3)
+    #expect((0..<4).map { try? manager.store.readString("\(path)/cpu/\($0)/availability") } == ["online", "online", "online", "offline"])
+    try manager.setMemory(managed, 32 << 10)
+    #expect((try? manager.store.readString("\(path)/memory/target")) == "32768")
+    for bad in [0, 5, -1] { #expect(throws: BuildError.self) { try manager.setProcessors(managed, bad) } }
+    for bad in [0, 1023, 32769, .max] as [UInt64] { #expect(throws: BuildError.self) { try manager.setMemory(managed, bad) } }
   }
 
   @Test func aDiskOfADomainIsNoOtherOfItsDisks() throws {
