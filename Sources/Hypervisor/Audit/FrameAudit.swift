@@ -2,8 +2,8 @@ import Platform
 import Processor
 import XenABI
 
-/// Counts everything again that the frame table counts, from what holds it: page tables, roots, pins, descriptor tables, event channels
-/// and grants. What does not add up is a hole through which a domain could reach another one's memory, or memory that is lost.
+/// Counts everything again that the frame table counts, from what holds it: page tables, roots, pins, descriptor tables, event channels,
+/// and grants, of which services of the hypervisor's use some. What does not add up is a hole through which a domain could reach another one's memory, or memory that is lost.
 ///
 /// Called between steps; costs time in proportion to the machine's frames and page tables, so tests and campaigns ask for it, nobody else.
 struct FrameAudit {
@@ -92,7 +92,10 @@ struct FrameAudit {
       for frame in fifo.pages { expect(frame, type: .writable, for: "an event array of \(d.id)") }
       for control in fifo.controls.values { expect(control.frame, type: .writable, for: "an event control block of \(d.id)") }
     }
-    if let hvm = d.hvm { space(of: d, hvm.memory) }
+    if let hvm = d.hvm {
+      space(of: d, hvm.memory)
+      hvm.shadow?.audit().forEach { report("\(d.id): \($0)") }
+    }
     for number in d.ownedFrames where frames.owner(MachineFrameNumber(number)) != d.id {
       report("\(d.id) lists \(MachineFrameNumber(number)), which is not its own")
     }
@@ -116,11 +119,17 @@ struct FrameAudit {
       }
     }
     for giver in givers.values {
+      for page in giver.pagesInService.values {
+        counted[Use(giver: ObjectIdentifier(giver), reference: page.reference, isReadOnly: !page.isWritable), default: 0] += 1
+        if giver.grants.active[page.reference]?.frame != page.frame {
+          report("a service uses \(page.frame) by grant \(page.reference) of \(giver.id), which is of another frame")
+        }
+      }
       for (reference, active) in giver.grants.active {
         let readers = counted[Use(giver: ObjectIdentifier(giver), reference: reference, isReadOnly: true)] ?? 0
         let writers = counted[Use(giver: ObjectIdentifier(giver), reference: reference, isReadOnly: false)] ?? 0
         if (readers, writers) != (active.readers, active.writers) {
-          report("grant \(reference) of \(giver.id) has \(active.readers) readers and \(active.writers) writers on record; \(readers) and \(writers) map it")
+          report("grant \(reference) of \(giver.id) has \(active.readers) readers and \(active.writers) writers on record; \(readers) and \(writers) were found")
         }
         guard frames.isRAM(active.frame), active.readers >= 0, active.writers >= 0 else { continue }
         references[Int(active.frame.rawValue)] += UInt32(active.readers + active.writers)
@@ -131,7 +140,7 @@ struct FrameAudit {
 
   /// A physical address space leads to the domain's own frames, to what the hypervisor shares with it, and to what it has mapped by grants.
   private mutating func space(of d: Domain, _ space: GuestPhysicalSpace) {
-    for n in 0..<space.count {
+    for n in space.usedFrames.joined() {
       let entry = space.map[Int(n)]
       if entry == 0 { continue }
       let frame = MachineFrameNumber(entry >> 12), place = GuestFrameNumber(n)

@@ -8,6 +8,9 @@ extension Hypervisor {
   /// Pseudo-physical number that the machine-to-physical table names.
   package func pseudoPhysical(of frame: MachineFrameNumber) -> UInt64 { physical(of: frame) }
 
+  /// Frames that were given back and belong to nobody now.
+  package var returnedFrames: [UInt64] { frames.returned }
+
   /// Longest turn of a processor, in ns: short ones let processors come between each other.
   package var turn: UInt64 {
     get { scheduler.slice }
@@ -21,6 +24,8 @@ extension Domain {
   package var sharedInfoFrame: MachineFrameNumber { sharedInfo }
   package var grantTableFrames: [MachineFrameNumber] { grants.frames }
   package var grantStatusFrames: [MachineFrameNumber] { grants.statusFrames }
+  /// Pages that it shares with xenstore and its console's service.
+  package var ringFrames: [MachineFrameNumber] { serviceFrames }
   package var grantVersion: UInt32 { grants.version }
   package var hypervisorTables: [MachineFrameNumber] { perDomainTables }
   package func isPageTable(_ frame: MachineFrameNumber) -> Bool {

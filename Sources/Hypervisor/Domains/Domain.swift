@@ -66,6 +66,8 @@ public final class Domain {
   var timeOffset: UInt64 = 0
   /// Pages of the domain's rings with services of the hypervisor, which write to them: they stay writable memory of the domain.
   var serviceFrames: [MachineFrameNumber] = []
+  /// Grants of the domain's that services use at the moment.
+  var pagesInService: [ObjectIdentifier: PageInService] = [:]
   /// Told of what the domain writes to Xen's console, and of its end.
   public weak var observer: (any DomainObserver)?
 

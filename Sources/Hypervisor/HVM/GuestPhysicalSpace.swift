@@ -24,9 +24,13 @@ final class GuestPhysicalSpace {
   let map: UnsafeMutablePointer<UInt64>
   /// Frames that the space has.
   let count: UInt64
+  /// Whether anything ever was in each region of 512 frames: most of the space is empty for ever.
+  private var isUsed: [Bool]
+  private static let region = 512
 
   init(count: UInt64) {
     self.count = count
+    isUsed = [Bool](repeating: false, count: Int(count) / Self.region + 1)
     guard let table = calloc(Int(count), MemoryLayout<UInt64>.stride) else { fatalError("the host refused \(count * 8) bytes of address space") }
     map = table.bindMemory(to: UInt64.self, capacity: Int(count))
   }
@@ -48,6 +52,12 @@ final class GuestPhysicalSpace {
   /// - Precondition: `frame.rawValue < count`.
   func set(_ frame: GuestFrameNumber, to machine: MachineFrameNumber, _ kind: Kind, writable: Bool = true) {
     map[Int(frame.rawValue)] = machine.address | GuestPhysicalMap.present | (writable ? GuestPhysicalMap.writable : 0) | kind.rawValue
+    isUsed[Int(frame.rawValue) / Self.region] = true
+  }
+
+  /// Frames among which all are that are not empty, lowest first.
+  var usedFrames: [Range<UInt64>] {
+    isUsed.indices.filter { isUsed[$0] }.map { UInt64($0 * Self.region)..<min(UInt64(($0 + 1) * Self.region), count) }
   }
 
   func clear(_ frame: GuestFrameNumber) { map[Int(frame.rawValue)] = 0 }

@@ -124,9 +124,9 @@ final class ShadowPaging {
   /// Shadow pages of a machine frame that is a table.
   private var shadowsOfTable: [UInt64: [Int32]] = [:]
   /// A page without entries: the root before anything was filled.
-  private let emptyRoot: MachineFrameNumber
+  let emptyRoot: MachineFrameNumber
   /// By virtual processor.
-  private var roots: [Int32]
+  private(set) var roots: [Int32]
   var unsynced: [Int32] = []
   var counters = Counters()
   private var clock: UInt64 = 0

@@ -18,6 +18,7 @@ public final class GrantedPage {
     self.frame = frame
     self.isWritable = isWritable
     contents = giver.frames.contents(frame)
+    giver.pagesInService[ObjectIdentifier(self)] = PageInService(reference: reference, frame: frame, isWritable: isWritable)
   }
 
   deinit { close() }
@@ -26,6 +27,7 @@ public final class GrantedPage {
   public func close() {
     guard isOpen else { return }
     isOpen = false
+    giver.pagesInService[ObjectIdentifier(self)] = nil
     giver.releaseGrant(reference, writable: isWritable)
   }
 
@@ -46,6 +48,13 @@ public final class GrantedPage {
     precondition(isOpen && offset >= 0 && offset <= Self.bytes - 4)
     return UInt32(littleEndian: contents.loadUnaligned(fromByteOffset: offset, as: UInt32.self))
   }
+}
+
+/// A granted page that a service uses, as the audit looks for it.
+struct PageInService {
+  var reference: GrantReference
+  var frame: MachineFrameNumber
+  var isWritable: Bool
 }
 
 /// What services that stand for the control domain do with a domain's grants and event channels.
