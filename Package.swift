@@ -60,7 +60,9 @@ let package = Package(
     .target(name: "HostOracle"),
     .target(
       name: "Conformance",
-      dependencies: ["HostOracle", "Hypervisor", "Interpreter", "Machine", "Platform", "Processor", "SoftFloat", "X86", "X86Decoder", "XenABI"]),
+      dependencies: [
+        "Backends", "HostOracle", "Hypervisor", "Interpreter", "Machine", "Platform", "Processor", "SoftFloat", "Toolstack", "X86", "X86Decoder", "XenABI", "Xenstore",
+      ]),
 
     // The program.
     .target(name: "Display", dependencies: ["CZlib", "Devices"]),

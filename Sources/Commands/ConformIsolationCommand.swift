@@ -14,7 +14,7 @@ struct ConformIsolationCommand: ParsableCommand {
     commandName: "isolation",
     abstract: "Attacks the hypervisor from inside a domain and looks at what it must not do.",
     discussion: """
-      Every case makes a hypervisor with two domains that have secrets and,
+      Every case makes a hypervisor with three domains that have secrets and,
       one after the other, hostile domains with one to four processors. They
       execute hypercalls, privileged instructions and accesses to page tables,
       rings and grants: right ones, nearly right ones and random ones, and

@@ -3,7 +3,7 @@ import XenABI
 import Xenstore
 
 /// Joins a domain's xenstore page and port with the store.
-final class StoreLink: EventService {
+package final class StoreLink: EventService {
   /// What a guest pays for a turn of the store's and for each byte of requests and replies, in instructions: about the host's time.
   private static let requestCost: UInt64 = 1000, byteCost: UInt64 = 50
 
@@ -12,9 +12,9 @@ final class StoreLink: EventService {
   private var connection: XenstoreConnectionID?
   private var port: EventPort?
 
-  init(_ store: XenstoreServer) { self.store = store }
+  package init(_ store: XenstoreServer) { self.store = store }
 
-  func attach(_ built: BuiltDomain) {
+  package func attach(_ built: BuiltDomain) {
     let ring = XenstoreRing(page: built.storePage)
     ring.initialize()
     self.ring = ring
@@ -22,7 +22,7 @@ final class StoreLink: EventService {
     connection = store.introduce(built.domain.id.rawValue)
   }
 
-  func guestNotified(_ domain: Domain, port: EventPort) {
+  package func guestNotified(_ domain: Domain, port: EventPort) {
     guard let ring, let connection else { return }
     let before = ring.movedBytes
     defer { domain.hypervisor.charge(domain, Self.requestCost &+ UInt64(ring.movedBytes &- before) &* Self.byteCost) }
@@ -30,7 +30,7 @@ final class StoreLink: EventService {
   }
 
   /// Watch events that come up without a request of the domain's.
-  func deliver(to domain: Domain) {
+  package func deliver(to domain: Domain) {
     guard let connection, let port, store.hasOutput(on: connection) else { return }
     guestNotified(domain, port: port)
   }

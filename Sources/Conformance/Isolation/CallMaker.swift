@@ -20,12 +20,26 @@ struct Surroundings {
   var ports: [EventPort] = []
 }
 
+/// What a hostile domain knows of its services, and how far it has come in their rings.
+struct ServicePorts {
+  var store: EventPort = 0, console: EventPort = 0, block: EventPort = 0, network: EventPort = 0
+  var blockEntries: UInt32 = 32
+  var blockProducer: UInt32 = 0, transmitProducer: UInt32 = 0, receiveProducer: UInt32 = 0, storeProducer: UInt32 = 0
+  /// The store does not listen to it any more.
+  var isStoreStopped = false
+}
+
 /// Makes hypercalls and instructions of a hostile domain: structures that are right, or nearly so, with arguments that are not.
 struct CallMaker {
   var random: FuzzRandom
   let guest: ScriptedGuest
   var surroundings: Surroundings
   private var arena = 0
+  /// The processor that the next commands are for.
+  var processor = 0
+  var ports = ServicePorts()
+  /// The domain lives for its services, and does little by which it might end early.
+  var isPatient = false
 
   init(random: FuzzRandom, guest: ScriptedGuest, surroundings: Surroundings) {
     self.random = random
@@ -162,6 +176,17 @@ struct CallMaker {
     return guest.address(ScriptedGuest.Page.arena) &+ UInt64(at)
   }
 
+  /// The same, always where the guest finds it.
+  mutating func stage(_ structure: Structure) -> UInt64 {
+    let room = ScriptedGuest.Page.arenaPages << 12
+    if arena + structure.bytes.count > room { arena = 0 }
+    let at = arena
+    guest.writeArena(structure.bytes, at: at)
+    arena = (at + structure.bytes.count + 15) & ~15
+    if arena >= room { arena = 0 }
+    return guest.address(ScriptedGuest.Page.arena) &+ UInt64(at)
+  }
+
   /// Room for results.
   mutating func room(_ bytes: Int) -> UInt64 {
     var s = structure()
@@ -178,15 +203,26 @@ struct CallMaker {
 
   /// The next commands of a processor; one, or several that belong together.
   mutating func next() -> [GuestCommand] {
+    if isPatient {
+      switch random.below(100) {
+      case 0..<80: return serviceAttack()
+      case 80..<86: return grantCall()
+      case 86..<89: return eventCall()
+      case 89..<95: return [oneIn(2) ? touch(pageAddress() &+ bits(9) << 3) : scribble(pageAddress() &+ bits(9) << 3)]
+      case 95..<99: return [memoryOp()]
+      default: return memoryCall()
+      }
+    }
     switch random.below(100) {
-    case 0..<18: return memoryCall()
-    case 18..<32: return grantCall()
-    case 32..<41: return eventCall()
-    case 41..<53: return processorCall()
-    case 53..<58: return [multicall()]
-    case 58..<76: return memoryAccess()
-    case 76..<84: return instruction()
-    case 84..<97: return attack()
+    case 0..<16: return memoryCall()
+    case 16..<28: return grantCall()
+    case 28..<36: return eventCall()
+    case 36..<46: return processorCall()
+    case 46..<51: return [multicall()]
+    case 51..<68: return memoryAccess()
+    case 68..<75: return instruction()
+    case 75..<87: return attack()
+    case 87..<98: return serviceAttack()
     default: return [anyCall()]
     }
   }

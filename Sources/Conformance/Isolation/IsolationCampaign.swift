@@ -11,6 +11,8 @@ public struct IsolationResult: Sendable {
   public var killed = 0
   /// Hypercalls by name, those of multicalls too.
   public var hypercalls: [String: (made: Int, succeeded: Int)] = [:]
+  /// What services did in the end for all that hostile domains asked of them: transfers of disks, frames on the bridge, turns of xenstore.
+  public var transfers = 0, frames = 0, storeTurns = 0
   public var findings: [IsolationFinding] = []
 
   public var made: Int { hypercalls.values.reduce(0) { $0 + $1.made } }
@@ -26,9 +28,10 @@ public struct IsolationFinding: Sendable {
   public var commands: Int
 }
 
-/// Hostile domains against the hypervisor: they must neither reach other domains, nor crash, hang or bleed it.
+/// Hostile domains against the hypervisor and its services (xenstore, console, block and network back ends): they must neither reach other
+/// domains, nor crash, hang or bleed them.
 ///
-/// Not modelled: other domains' back ends, for which nothing but the console's and xenstore's rings is there.
+/// Not modelled: back ends in other domains than the hypervisor itself, and uplinks of bridges, which no domain of a case has.
 public struct IsolationCampaign: Sendable {
   public var seed: UInt64
   public var first: UInt64 = 0
@@ -75,6 +78,9 @@ public struct IsolationCampaign: Sendable {
           shared.result.commands += one.work.commands
           shared.result.domains += one.work.domains
           shared.result.killed += one.work.killed
+          shared.result.transfers += one.work.transfers
+          shared.result.frames += one.work.frames
+          shared.result.storeTurns += one.work.storeTurns
           for (call, counts) in one.work.hypercalls {
             let old = shared.result.hypercalls[call] ?? (0, 0)
             shared.result.hypercalls[call] = (old.made + counts.made, old.succeeded + counts.succeeded)

@@ -16,7 +16,7 @@ struct IsolationProblem: Sendable {
   var commands: [String]
 }
 
-/// One case: a hypervisor with two victims and, one after the other, hostile domains that do a number of things.
+/// One case: a hypervisor with victims and services, and, one after the other, hostile domains that do a number of things.
 struct IsolationCase {
   let seed: UInt64
   let number: UInt64
@@ -33,6 +33,8 @@ struct IsolationCase {
     var domains = 0
     var killed = 0
     var hypercalls: [String: Calls] = [:]
+    /// What services did for hostile domains: transfers of disks, frames of theirs, turns of xenstore.
+    var transfers = 0, frames = 0, storeTurns = 0
     struct Calls: Sendable {
       var made = 0
       var succeeded = 0
@@ -40,6 +42,8 @@ struct IsolationCase {
   }
   private(set) var work = Work()
 
+  /// Hardly enough for the victims and a hostile domain.
+  static let tightMemory: UInt64 = 4 << 20
   /// Seconds of the host's processor that a round may take; most take milliseconds.
   static let patience: Double = 15
 
@@ -63,11 +67,13 @@ struct IsolationCase {
     var random = FuzzRandom(seed: seed, number: number)
     // Little more than the domains need, in every fourth case: what cannot be allocated is refused.
     let isTight = random.chance(25)
-    let hypervisor = Hypervisor(memoryBytes: isTight ? 3 << 20 : 16 << 20, model: CPUModel.named("x86-64-v3")!)
+    let hypervisor = Hypervisor(memoryBytes: isTight ? Self.tightMemory : 16 << 20, model: CPUModel.named("x86-64-v3")!)
+    let mark = Victims.mark(seed &+ number)
+    let services = CaseServices(hypervisor, mark: mark, disks: 4)
     let counter = Counter()
     var victims: Victims
     do {
-      victims = try Victims(hypervisor, seed: seed &+ number)
+      victims = try Victims(hypervisor, mark: mark, services, pvh: random.chance(70) ? .pvhShadow : .pvhNested, devices: random.chance(50))
     } catch {
       return IsolationProblem(life: 0, round: 0, kind: .pv64, text: ["the victims could not be built: \(error)"], commands: [])
     }
@@ -76,7 +82,7 @@ struct IsolationCase {
     var life = 0
     while work.commands < length {
       let kind = self.kind ?? random.pick(GuestKind.allCases)
-      if let problem = live(life, kind, hypervisor, isTight: isTight, &victims, &random) { return problem }
+      if let problem = live(life, kind, hypervisor, services, isTight: isTight, &victims, &random) { return problem }
       life += 1
     }
     return nil
@@ -84,15 +90,18 @@ struct IsolationCase {
 
   // MARK: The life of a hostile domain
 
-  private mutating func live(_ life: Int, _ kind: GuestKind, _ h: Hypervisor, isTight: Bool, _ victims: inout Victims, _ random: inout FuzzRandom) -> IsolationProblem? {
+  private mutating func live(
+    _ life: Int, _ kind: GuestKind, _ h: Hypervisor, _ services: CaseServices, isTight: Bool, _ victims: inout Victims, _ random: inout FuzzRandom
+  ) -> IsolationProblem? {
     func problem(_ round: Int, _ text: [String], _ commands: [String] = []) -> IsolationProblem? {
       text.isEmpty ? nil : IsolationProblem(life: life, round: round, kind: kind, text: text, commands: commands)
     }
     let free = h.freeMemory
-    let processors = 1 + random.below(ScriptedGuest.processors)
+    let isPatient = random.chance(35)
+    let processors = isPatient && random.chance(50) ? 1 : 1 + random.below(ScriptedGuest.processors)
     let guest: ScriptedGuest
     do {
-      guest = try ScriptedGuest(h, "hostile", kind, pages: 128, processors: processors)
+      guest = try ScriptedGuest(h, "hostile", kind, pages: 128, services, processors: processors)
     } catch {
       // Where memory is short that may be; nothing of it may be left.
       work.commands += 10
@@ -101,8 +110,15 @@ struct IsolationCase {
     work.domains += 1
     victims.welcome(guest.domain.id)
     var maker = CallMaker(random: random, guest: guest, surroundings: look(at: guest, victims))
-    guest.give(guest.firstCommands(0), to: 0)
+    maker.isPatient = isPatient
+    guest.give(guest.firstCommands(0) + [maker.makeGrantTable()], to: 0)
     _ = guest.run([0], nanoseconds: 1_000_000)
+    guest.give(maker.openWindows(), to: 0)
+    _ = guest.run([0], nanoseconds: 1_000_000)
+    if maker.isPatient || maker.oneIn(2) {
+      guest.frontEnds = FrontEnds(guest, disk: Disk(services.medium, 0, isWritable: !maker.oneIn(5)), store: services.store, bridge: services.bridge)
+      guest.frontEnds?.connect(options: maker.bits(3))
+    }
     if processors > 1 {
       var list: [GuestCommand] = []
       for n in 1..<processors {
@@ -116,17 +132,19 @@ struct IsolationCase {
     let logged = h.console.lines.count
     var round = 0
     var lazy = 0
-    while guest.isAlive, work.commands < length, lazy < 2, round < 40 {
+    while guest.isAlive, work.commands < length, lazy < 2, round < (isPatient ? 12 : 40) {
       h.turn = [200, 1_000, 5_000, 50_000][maker.random.below(4)]
+      var wrong = prepareServices(guest, services, &victims, &maker, round)
       var scripts: [[GuestCommand]] = []
       for n in 0..<processors where guest.domain.vcpus[n].isUp {
         var list: [GuestCommand] = []
+        maker.processor = n
         while list.count < 40 { list += maker.next() }
         scripts.append(Array(list.prefix(GuestDriver.commands)))
       }
       let up = (0..<processors).filter { guest.domain.vcpus[$0].isUp }
       if let singly, (life, round) >= singly {
-        if let found = oneByOne(scripts, up, guest, h, victims, life, round) { return found }
+        if let found = oneByOne(scripts, up, guest, h, services, victims, life, round) { return found }
       } else {
         for (n, list) in zip(up, scripts) {
           guest.give(list, to: n)
@@ -138,7 +156,7 @@ struct IsolationCase {
         let done = up.map { Int(min(guest.progress($0).begun, UInt64(GuestDriver.commands))) }
         work.commands += max(done.reduce(0, +), 1)
         lazy = done.contains { $0 > 1 } ? 0 : lazy + 1
-        var wrong = h.auditFrames()
+        wrong += h.auditFrames() + services.takeProblems() + services.excess(of: guest.domain.id)
         if spent > Self.patience { wrong.append("the round took \(spent) s of the processor") }
         if guest.isAlive { for v in guest.domain.vcpus { wrong += secretRegisters(v, victims) } }
         if round % 4 == 3 || !wrong.isEmpty { wrong += victims.changes() + victims.secrets(in: guest) }
@@ -150,8 +168,8 @@ struct IsolationCase {
       if round % 8 == 7 { maker.surroundings = look(at: guest, victims) }
       round += 1
     }
-    random = maker.random
-    var wrong = victims.changes() + victims.secrets(in: guest) + victims.scattered(in: guest)
+    victims.settle()
+    var wrong = services.takeProblems() + victims.changes() + victims.secrets(in: guest) + victims.scattered(in: guest)
     if victims.isSecret(in: guest.text) { wrong.append("a secret is on the console") }
     if guest.domain.shutdownReason == .crash {
       work.killed += 1
@@ -161,15 +179,23 @@ struct IsolationCase {
     }
     if h.console.lines.count > 2000 { h.console.clear() }
     h.turn = .max
+    services.detach(guest)
+    if services.isCharged(guest.domain.id) { wrong.append("xenstore still counts something for the hostile domain") }
     h.destroy(guest.domain)
+    work.transfers += guest.frontEnds?.disk.transfers ?? 0
+    work.frames += services.takeFrames()
+    work.storeTurns += services.takeTurns()
     wrong += h.auditFrames()
     if h.freeMemory != free { wrong.append("\(Int64(free) - Int64(h.freeMemory)) bytes were not given back") }
-    wrong += victims.goOn()
+    wrong += victims.goOn() + victims.useServices(&maker.random)
+    services.service(victims.guests)
+    wrong += services.takeProblems()
+    random = maker.random
     return problem(round, wrong)
   }
 
-  private mutating func oneByOne(_ scripts: [[GuestCommand]], _ up: [Int], _ guest: ScriptedGuest, _ h: Hypervisor, _ victims: Victims,
-                                 _ life: Int, _ round: Int) -> IsolationProblem? {
+  private mutating func oneByOne(_ scripts: [[GuestCommand]], _ up: [Int], _ guest: ScriptedGuest, _ h: Hypervisor, _ services: CaseServices,
+                                 _ victims: Victims, _ life: Int, _ round: Int) -> IsolationProblem? {
     var done: [String] = []
     for k in 0..<GuestDriver.commands {
       for (n, list) in zip(up, scripts) where k < list.count && guest.isAlive {
@@ -178,7 +204,7 @@ struct IsolationCase {
         _ = guest.run([n], nanoseconds: 20_000)
         work.commands += 1
         done.append("v\(n) \(list[k].description) = \(String(guest.result(n, 0), radix: 16))")
-        let wrong = h.auditFrames() + victims.changes() + victims.secrets(in: guest)
+        let wrong = h.auditFrames() + services.takeProblems() + services.excess(of: guest.domain.id) + victims.changes() + victims.secrets(in: guest)
         if !wrong.isEmpty { return IsolationProblem(life: life, round: round, kind: guest.kind, text: wrong, commands: done.suffix(12)) }
       }
     }
@@ -195,6 +221,29 @@ struct IsolationCase {
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
     return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
   }
+
+  /// What happens around the hostile domain between its rounds: services go on, victims' memory and nodes change, frames and input come in, and
+  /// its devices are connected again.
+  /// - Returns: what must not have happened.
+  private func prepareServices(
+    _ guest: ScriptedGuest, _ services: CaseServices, _ victims: inout Victims, _ maker: inout CallMaker, _ round: Int
+  ) -> [String] {
+    var wrong: [String] = []
+    services.service(victims.guests + [guest])
+    if round % 2 == 1 { victims.wander() }
+    if maker.oneIn(4) { victims.stirStore() }
+    if maker.oneIn(3) { services.send(maker.frameFromOutside()) }
+    if maker.oneIn(4), guest.console.backlog < 4096 { guest.console.type([UInt8](repeating: 0x41, count: random(&maker, 700))) }
+    let isWaiting = guest.progress(0).begun >= guest.progress(0).of
+    if let ends = guest.frontEnds, isWaiting, guest.domain.vcpus[0].isUp {
+      if !ends.isConnected, !maker.oneIn(3) { ends.connect(options: maker.bits(3)) }
+      if round % 4 == 2 { wrong = ends.tryForbidden(&maker.random, other: maker.random.pick(victims.guests).domain.id) }
+    }
+    maker.updatePorts()
+    return wrong
+  }
+
+  private func random(_ maker: inout CallMaker, _ n: Int) -> Int { maker.random.below(n) }
 
   /// Everything that can be named.
   private func look(at guest: ScriptedGuest, _ victims: Victims) -> Surroundings {

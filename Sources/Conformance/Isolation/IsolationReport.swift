@@ -31,7 +31,8 @@ public struct IsolationReport: Sendable {
     }
     let rate = hostSeconds > 0 ? ", \(Int(Double(result.commands) / hostSeconds)) a second" : ""
     out += "seed \(seed): \(result.commands) hypercalls, instructions and accesses of \(result.domains) hostile domains, \(result.killed) of them ended for it; "
-    out += "\(result.made) hypercalls, \(result.succeeded) of them successful (\(Decimal.text(hostSeconds, 1)) s\(rate))\n"
+    out += "\(result.made) hypercalls, \(result.succeeded) of them successful; "
+    out += "\(result.storeTurns) turns of xenstore, \(result.transfers) transfers of disks, \(result.frames) frames (\(Decimal.text(hostSeconds, 1)) s\(rate))\n"
     return out + findings + verdict + "\n"
   }
 
@@ -40,7 +41,8 @@ public struct IsolationReport: Sendable {
       ("command", .string("conform isolation")), ("title", .string("seed \(seed)")), ("passed", .integer(passed)), ("failed", .integer(failed)),
       ("skipped", .integer(0)), ("hostSeconds", .number((hostSeconds * 1e6).rounded() / 1e6)), ("commands", .integer(result.commands)),
       ("domains", .integer(result.domains)), ("killed", .integer(result.killed)), ("hypercalls", .integer(result.made)),
-      ("succeeded", .integer(result.succeeded)),
+      ("succeeded", .integer(result.succeeded)), ("storeTurns", .integer(result.storeTurns)), ("transfers", .integer(result.transfers)),
+      ("frames", .integer(result.frames)),
       ("failures", .array(result.findings.map { finding in
         .object([("case", .string("\(finding.number)")), ("kind", .string(finding.kind.rawValue)), ("text", .string(finding.text))])
       })),

@@ -18,12 +18,15 @@ final class ScriptedGuest: DomainObserver {
   let kind: GuestKind
   let domain: Domain
   let console: ConsoleRing
-  let store: StoreService
+  let storeEnd: CaseServices.StoreEnd
   let drivers: [GuestDriver]
   /// Machine frames by pseudo-physical number, as they were at the beginning.
   let frames: [MachineFrameNumber]
   let storeFrame: MachineFrameNumber
   let storePort: EventPort
+  let storePage: UnsafeMutableRawPointer
+  /// Its block device and its network interface, if it has them.
+  var frontEnds: FrontEnds?
   /// Text that the domain wrote to the hypervisor's console.
   private(set) var text: [UInt8] = []
 
@@ -36,12 +39,6 @@ final class ScriptedGuest: DomainObserver {
   }
   static let processors = 4
 
-  /// What answers on the domain's xenstore port: it reads the ring as any service would.
-  final class StoreService: EventService {
-    var notified = 0
-    func guestNotified(_ domain: Domain, port: EventPort) { notified += 1 }
-  }
-
   static func base(_ kind: GuestKind) -> UInt64 { kind.isWide ? 0xFFFF_FFFF_8000_0000 : 0xC000_0000 }
   var base: UInt64 { Self.base(kind) }
   func address(_ page: Int) -> UInt64 { base + UInt64(page) << 12 }
@@ -49,7 +46,8 @@ final class ScriptedGuest: DomainObserver {
   /// The number by which the guest names a page in hypercalls and page tables.
   func number(_ page: Int) -> UInt64 { kind.isParavirtual ? frames[page].rawValue : UInt64(page) }
 
-  init(_ hypervisor: Hypervisor, _ name: String, _ kind: GuestKind, pages: Int, processors: Int = 1, weight: Int = 256) throws(BuildError) {
+  init(_ hypervisor: Hypervisor, _ name: String, _ kind: GuestKind, pages: Int, _ services: CaseServices, processors: Int = 1, weight: Int = 256)
+    throws(BuildError) {
     self.hypervisor = hypervisor
     self.kind = kind
     let base = Self.base(kind)
@@ -73,15 +71,16 @@ final class ScriptedGuest: DomainObserver {
       let segment = ParavirtualKernel.Segment(address: 0, bytes: image[...], size: UInt64(Page.image) << 12)
       kernel = .pvh(PVHKernel(segments: [segment], entry: UInt32(Page.start) << 12))
     }
-    store = StoreService()
+    storeEnd = services.storeEnd()
     let built = try hypervisor.build(
       DomainRequest(name: name, memoryBytes: UInt64(pages) << 12, vcpus: processors, weight: weight, paging: kind == .pvhNested ? .nested : .shadow,
                     shadowBytes: 64 << 12),
-      kernel: kernel, store: store)
+      kernel: kernel, store: storeEnd)
     domain = built.domain
     console = built.console
     storeFrame = MachineFrameNumber(built.storeFrame)
     storePort = built.storePort
+    storePage = built.storePage
     var list = [MachineFrameNumber](repeating: .invalid, count: pages)
     for frame in domain.machineFrames {
       let pfn = hypervisor.pseudoPhysical(of: frame)
@@ -89,10 +88,14 @@ final class ScriptedGuest: DomainObserver {
     }
     frames = list
     domain.observer = self
+    services.attach(built, storeEnd)
+    console.onOutput = { [unowned self] in if text.count < 1 << 16 { text += $0 } }
     hypervisor.unpause(domain)
   }
 
   func domain(_ domain: Domain, wroteToConsole bytes: [UInt8]) { text += bytes }
+  /// The console's port is the one that is bound after xenstore's.
+  var consolePort: EventPort { storePort + 1 }
   func domainEnded(_ domain: Domain) {}
 
   // MARK: Memory, from outside

@@ -20,5 +20,6 @@ struct Structure {
   mutating func u32(_ v: UInt64) { put(v, 4) }
   mutating func u64(_ v: UInt64) { put(v, 8) }
   mutating func word(_ v: UInt64) { put(v, isWide ? 8 : 4) }
+  mutating func append(_ more: [UInt8]) { bytes += more }
   mutating func zeros(_ count: Int) { bytes += [UInt8](repeating: 0, count: count) }
 }

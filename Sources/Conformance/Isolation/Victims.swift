@@ -2,37 +2,60 @@ import Hypervisor
 import Platform
 import XenABI
 
-/// Domains that a hostile one is not to reach: every page of theirs has secrets, and is compared with what it was.
+/// Domains that a hostile one is not to reach: every page of theirs, their disks and their private nodes in xenstore have secrets, and are
+/// compared with what they were.
 struct Victims {
   let guests: [ScriptedGuest]
+  private let services: CaseServices
   private let hypervisor: Hypervisor
   /// Upper bits of all secrets, so that they can be found anywhere.
   let mark: UInt64
   private var expected: [[UInt64: [UInt64]]] = []
   private var counters: [UInt64]
+  private var nodes: [[String: CaseServices.StoredNode]] = []
+  /// Frames that the first victim has got in a hostile domain's time.
+  private var wandering: [MachineFrameNumber] = []
   private(set) var ports: [EventPort] = []
 
   /// Grants that each victim has: read-only, writable, to the other victim, part of a page, of a page table, passed on.
   static let firstReference: GrantReference = 8
   static let pages = 128
-  /// Pages that are granted; the others are secret.
+  static let given = [120, 121]
+  /// Numbers, in place of pages, of the secrets in xenstore and on disks.
+  static let stored = 1, onDisk = 2
+  static let secretSectors = 64
+  /// Pages that are granted; the others are secret, but for those of front ends.
   static let readable = 70, shared = 71, partial = 72, firstSecret = 64
   static let markMask: UInt64 = 0xFFFF_FFFF_FF00_0000
 
-  init(_ hypervisor: Hypervisor, seed: UInt64) throws(BuildError) {
+  static func mark(_ seed: UInt64) -> UInt64 {
+    (seed &* 0x9E37_79B9_7F4A_7C15 | 0x4000_0000_0000_0000) & Self.markMask & ~(0xFF << 56) | 0x5E << 56
+  }
+
+  /// - Parameters:
+  ///   - mark: upper bits of the secrets.
+  ///   - devices: whether they have disks and network interfaces.
+  init(_ hypervisor: Hypervisor, mark: UInt64, _ services: CaseServices, pvh: GuestKind, devices: Bool) throws(BuildError) {
     self.hypervisor = hypervisor
-    mark = (seed &* 0x9E37_79B9_7F4A_7C15 | 0x4000_0000_0000_0000) & Self.markMask & ~(0xFF << 56) | 0x5E << 56
+    self.services = services
+    self.mark = mark
     var guests: [ScriptedGuest] = []
-    for (n, kind) in [GuestKind.pv64, .pv32].enumerated() {
-      guests.append(try ScriptedGuest(hypervisor, "victim\(n + 1)", kind, pages: Self.pages, weight: 16))
+    for (n, kind) in [GuestKind.pv64, .pv32, pvh].enumerated() {
+      guests.append(try ScriptedGuest(hypervisor, "victim\(n + 1)", kind, pages: Self.pages, services, weight: 16))
     }
     self.guests = guests
     counters = guests.map { _ in 0 }
     for (n, guest) in guests.enumerated() {
-      setUp(guest, version: UInt64(n + 1))
+      setUp(guest, version: UInt64(n % 2 + 1))
       hide(in: guest)
+      services.hide(in: guest) { secret(guest, Self.stored, $0) }
+      for sector in 0..<Self.secretSectors { for word in 0..<64 { services.medium.sectors(sector, 1, of: n + 1).storeBytes(of: secret(guest, Self.onDisk, word), toByteOffset: word * 8, as: UInt64.self) } }
+      guard devices else { continue }
+      guest.frontEnds = FrontEnds(guest, disk: Disk(services.medium, n + 1, isWritable: true), store: services.store, bridge: services.bridge)
+      guest.frontEnds?.connect()
     }
     expected = guests.map { snapshot($0) }
+    nodes = guests.map { storedNodes($0) }
   }
 
   private func setUp(_ guest: ScriptedGuest, version: UInt64) {
@@ -48,13 +71,59 @@ struct Victims {
     guest.writeArena(table.bytes, at: 128)
     list.append(GuestCommand(number: 20, arguments: [8, guest.address(ScriptedGuest.Page.arena), 1]))
     list.append(GuestCommand(number: 20, arguments: [2, guest.address(ScriptedGuest.Page.arena) + 128, 1]))
+    if guest.kind == .pv64 {
+      // Two pages fewer than it may have: see `wander`.
+      for pfn in Self.given { list.append(GuestCommand(number: 14, arguments: [guest.address(pfn), 0, UVMF.invlpg | UVMF.all])) }
+      guest.writeArena(Self.given.flatMap { ScriptedGuest.bytes(guest.frames[$0].rawValue) }, at: 640)
+      list.append(changeReservation(guest, MemoryOp.decreaseReservation))
+    }
     guest.give(list, to: 0)
     _ = guest.run([0], nanoseconds: 10_000_000)
   }
 
+  /// For the frames, or for room for them, in the arena at 640.
+  private func changeReservation(_ guest: ScriptedGuest, _ operation: UInt64) -> GuestCommand {
+    var s = Structure(isWide: guest.kind.isWide)
+    s.word(guest.address(ScriptedGuest.Page.arena) + 640)
+    s.word(UInt64(Self.given.count))
+    s.u32(0)
+    s.u32(0)
+    s.u16(0x7FF0)
+    s.align(8)
+    guest.writeArena(s.bytes, at: 704)
+    return GuestCommand(number: 12, arguments: [operation, guest.address(ScriptedGuest.Page.arena) + 704])
+  }
+
+  /// The first victim takes two frames, which may be what a hostile domain has just given back, and puts secrets there; or gives them back.
+  mutating func wander() {
+    let guest = guests[0]
+    let isTaking = wandering.isEmpty
+    for frame in wandering { expected[0][frame.rawValue] = nil }
+    guest.writeArena(isTaking ? [UInt8](repeating: 0, count: 16) : wandering.flatMap { ScriptedGuest.bytes($0.rawValue) }, at: 640)
+    guest.give([changeReservation(guest, isTaking ? MemoryOp.increaseReservation : MemoryOp.decreaseReservation)], to: 0)
+    _ = guest.run([0], nanoseconds: 2_000_000)
+    wandering = []
+    guard isTaking else { return }
+    for n in Self.given.indices {
+      let frame = MachineFrameNumber(guest.word(page: ScriptedGuest.Page.arena, offset: 640 + n * 8))
+      guard hypervisor.owner(of: frame) == guest.domain.id else { continue }
+      for word in 0..<512 { put(secret(guest, Self.given[n], word), frame, word) }
+      expected[0][frame.rawValue] = (0..<512).map { secret(guest, Self.given[n], $0) }
+      wandering.append(frame)
+    }
+  }
+
+  /// Private nodes are written again.
+  func stirStore() {
+    for guest in guests { services.stir(guest) { secret(guest, Self.stored, $0) } }
+  }
+
+  /// The victims have what they had at first.
+  mutating func settle() { if !wandering.isEmpty { wander() } }
+
   private func hide(in guest: ScriptedGuest) {
-    for pfn in Self.firstSecret..<Self.pages where pfn != Self.readable && pfn != Self.shared {
-      guard !guest.domain.isPageTable(guest.frames[pfn]) else { continue }
+    for pfn in Self.firstSecret..<Self.pages where pfn != Self.readable && pfn != Self.shared && !ServicePlace.pages.contains(pfn) {
+      guard hypervisor.owner(of: guest.frames[pfn]) == guest.domain.id, !guest.domain.isPageTable(guest.frames[pfn]) else { continue }
       for n in 0..<512 where pfn != Self.partial || n < 64 || n >= 128 { put(secret(guest, pfn, n), guest.frames[pfn], n) }
     }
   }
@@ -67,16 +136,17 @@ struct Victims {
 
   /// New grants, and a port each, for a hostile domain that has begun.
   mutating func welcome(_ hostile: DomainID) {
+    let old = ports
     ports = []
     for (n, guest) in guests.enumerated() {
-      grant(guest, to: hostile, other: guests[1 - n].domain.id)
+      grant(guest, to: hostile, other: guests[(n + 1) % guests.count].domain.id)
       var s = Structure(isWide: guest.kind.isWide)
       s.u16(0x7FF0)
       s.u16(UInt64(hostile.rawValue))
       s.u32(0)
       guest.writeArena(s.bytes, at: 512)
       var reset = Structure(isWide: guest.kind.isWide)
-      reset.u32(3)
+      reset.u32(old.isEmpty ? 0 : UInt64(old[n]))
       guest.writeArena(reset.bytes, at: 576)
       let arena = guest.address(ScriptedGuest.Page.arena)
       guest.give([GuestCommand(number: 32, arguments: [3, arena + 576]), GuestCommand(number: 32, arguments: [6, arena + 512])], to: 0)
@@ -89,24 +159,25 @@ struct Victims {
   private func grant(_ guest: ScriptedGuest, to hostile: DomainID, other: DomainID) {
     guard let table = guest.domain.grantTableFrames.first, let at = hypervisor.memory.host(table.address) else { return }
     let wide = guest.domain.grantVersion == 2
-    func entry(_ n: UInt32, _ flags: UInt16, _ who: DomainID, _ frame: MachineFrameNumber, part: (UInt16, UInt16) = (0, 0)) {
+    func entry(_ n: UInt32, _ flags: UInt16, _ who: DomainID, _ frame: UInt64, part: (UInt16, UInt16) = (0, 0)) {
       let p = at + Int(Self.firstReference + n) * (wide ? 16 : 8)
       p.storeBytes(of: flags, as: UInt16.self)
       p.storeBytes(of: who.rawValue, toByteOffset: 2, as: UInt16.self)
       if wide {
         p.storeBytes(of: part.0, toByteOffset: 4, as: UInt16.self)
         p.storeBytes(of: part.1, toByteOffset: 6, as: UInt16.self)
-        p.storeBytes(of: frame.rawValue, toByteOffset: 8, as: UInt64.self)
+        p.storeBytes(of: frame, toByteOffset: 8, as: UInt64.self)
       } else {
-        p.storeBytes(of: UInt32(truncatingIfNeeded: frame.rawValue), toByteOffset: 4, as: UInt32.self)
+        p.storeBytes(of: UInt32(truncatingIfNeeded: frame), toByteOffset: 4, as: UInt32.self)
       }
     }
-    entry(0, 1 | 4, hostile, guest.frames[Self.readable])
-    entry(1, 1, hostile, guest.frames[Self.shared])
-    entry(2, 1, other, guest.frames[Self.firstSecret])
-    if wide { entry(3, 1 | 4 | 1 << 8, hostile, guest.frames[Self.partial], part: (512, 512)) }
-    if let table = guest.domain.vcpus.first?.root { entry(4, 1, hostile, table) }
-    if wide { entry(5, 3, hostile, guest.frames[Self.firstSecret], part: (other.rawValue, 0)) }
+    entry(0, 1 | 4, hostile, guest.number(Self.readable))
+    entry(1, 1, hostile, guest.number(Self.shared))
+    entry(2, 1, other, guest.number(Self.firstSecret))
+    if wide { entry(3, 1 | 4 | 1 << 8, hostile, guest.number(Self.partial), part: (512, 512)) }
+    // A PVH guest that grants its page tables for writing has nobody to blame.
+    if guest.kind.isParavirtual, let table = guest.domain.vcpus.first?.root { entry(4, 1, hostile, table.rawValue) }
+    if wide { entry(5, 3, hostile, guest.number(Self.firstSecret), part: (other.rawValue, 0)) }
   }
 
   // MARK: What must not change
@@ -114,7 +185,9 @@ struct Victims {
   /// Frames whose every byte stays: not page tables, whose accessed bits change, nor the list a victim works off, nor what it shares.
   private func snapshot(_ guest: ScriptedGuest) -> [UInt64: [UInt64]] {
     var result: [UInt64: [UInt64]] = [:]
-    let moving = [ScriptedGuest.Page.script, ScriptedGuest.Page.stack, ScriptedGuest.Page.arena, Self.shared].map { guest.frames[$0] }
+    var pages = [ScriptedGuest.Page.script, ScriptedGuest.Page.stack, ScriptedGuest.Page.arena, Self.shared] + ServicePlace.pages
+    if !guest.kind.isParavirtual { pages += ScriptedGuest.Page.tables }
+    let moving = Set(pages.map { guest.frames[$0] } + guest.domain.ringFrames)
     for frame in guest.domain.machineFrames where !moving.contains(frame) && !guest.domain.isPageTable(frame) {
       guard let host = hypervisor.memory.host(frame.address) else { continue }
       result[frame.rawValue] = Array(UnsafeBufferPointer(start: host.assumingMemoryBound(to: UInt64.self), count: 512))
@@ -122,9 +195,23 @@ struct Victims {
     return result
   }
 
-  /// What of the victims is not as it was.
+  private func storedNodes(_ guest: ScriptedGuest) -> [String: CaseServices.StoredNode] {
+    var result = services.snapshot("/local/domain/\(guest.domain.id.rawValue)")
+    for kind in ["vbd", "vif"] { result.merge(services.snapshot("/local/domain/0/backend/\(kind)/\(guest.domain.id.rawValue)")) { $1 } }
+    return result
+  }
+
+  /// What of the victims is not as it was: memory, nodes in xenstore, disks.
   func changes() -> [String] {
     var found: [String] = []
+    for (n, guest) in guests.enumerated() {
+      if nodes[n] != storedNodes(guest) { found.append("nodes of \(guest.domain.name) in xenstore were changed") }
+      let disk = services.medium.sectors(0, Self.secretSectors, of: n + 1)
+      for word in 0..<Self.secretSectors * 64 where disk.load(fromByteOffset: word * 8, as: UInt64.self) != secret(guest, Self.onDisk, word % 64) {
+        found.append("sector \(word / 64) of the disk of \(guest.domain.name) was changed")
+        break
+      }
+    }
     for (guest, pages) in zip(guests, expected) {
       if !guest.isAlive { found.append("\(guest.domain.name) has ended: \(guest.domain.shutdownReason?.name ?? "")") }
       for (frame, words) in pages {
