@@ -11,6 +11,9 @@ import Testing
     // Not everything is refused, and some of it is what a domain is ended for.
     #expect(result.succeeded > 100)
     #expect(result.domains > 1)
+    // Some of it reaches the services.
+    #expect(result.storeTurns > 0)
+    #expect(result.frames > 0)
   }
 
   @Test func theSameSeedIsTheSameCase() {

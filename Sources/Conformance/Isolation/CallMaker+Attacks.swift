@@ -57,7 +57,7 @@ extension CallMaker {
 
   mutating func attack() -> [GuestCommand] {
     switch random.below(13) {
-    case 0..<3: return tableAttack()
+    case 0..<3: return guest.kind.isParavirtual ? tableAttack() : ownTableAttack()
     case 3, 4: return grantAttack()
     case 5: return fifoAttack()
     case 6, 7: return releaseAttack()
@@ -65,7 +65,7 @@ extension CallMaker {
     case 9: return rootAttack()
     case 10: return sharedPageAttack()
     case 11: return wakeAttack()
-    default: return oneIn(12) ? stormAttack() : tableAttack()
+    default: return oneIn(12) ? stormAttack() : guest.kind.isParavirtual ? tableAttack() : ownTableAttack()
     }
   }
 
@@ -104,6 +104,41 @@ extension CallMaker {
     return list
   }
 
+  /// A guest with tables of its own takes rights away in them, makes pages larger, lets tables map tables, and uses what comes of it.
+  private mutating func ownTableAttack() -> [GuestCommand] {
+    var list: [GuestCommand] = []
+    let window = guest.base &+ (1 + small(60)) << 21
+    func table(_ n: Int, _ index: UInt64) -> UInt64 { guest.address(ScriptedGuest.Page.tables[n]) &+ index << 3 }
+    var places: [UInt64] = []
+    for _ in 0..<1 + random.below(3) {
+      let rights: UInt64 = [0x67, 0x65, 0x27, 0x25, 0x63, 0x61, 1, 0][random.below(8)] | (oneIn(4) ? PTE.noExecute : 0) | (oneIn(8) ? PTE.global : 0)
+      let at: UInt64
+      switch random.below(4) {
+      case 0..<2:
+        at = pageAddress()
+        list.append(GuestCommand(action: .store64, arguments: [table(3, (at &- guest.base) >> 12 & 511), (oneIn(3) ? frame() : guest.number(pagePFN())) << 12 | rights]))
+      case 2:
+        // A page of 2 MiB, or a page of its own as a table.
+        at = window
+        let target = oneIn(2) ? (oneIn(3) ? small(1 << 12) << 21 : 0) | PTE.large : guest.number(pagePFN()) << 12
+        list.append(GuestCommand(action: .store64, arguments: [table(2, (at &- guest.base) >> 21 & 511), target | rights]))
+        list += prepare(guest.address(pagePFN()), entries: 2)
+      default:
+        at = guest.base &+ 1 << 30
+        list.append(GuestCommand(action: .store64, arguments: [table(1, (guest.base >> 30 &+ 1) & 511), (oneIn(2) ? PTE.large : guest.number(pagePFN()) << 12) | rights]))
+      }
+      places.append(at)
+      if !oneIn(4) { list.append(GuestCommand(action: .invalidate, arguments: [at])) }
+      for _ in 0..<2 { list.append(oneIn(2) ? touch(at &+ bits(9) << 3) : scribble(at &+ bits(9) << 3)) }
+    }
+    let back = random.pick(places)
+    if back < guest.base &+ 1 << 21 {
+      list.append(GuestCommand(action: .store64, arguments: [table(3, (back &- guest.base) >> 12 & 511), (back &- guest.base) & ~0xFFF | 0x67]))
+      list += [GuestCommand(action: .invalidate, arguments: [back]), scribble(back)]
+    }
+    return list
+  }
+
   /// Somebody's page is mapped, used, unmapped in one of several ways, and used again.
   private mutating func grantAttack() -> [GuestCommand] {
     let va = pageAddress(), who = UInt64(random.pick(surroundings.victims).rawValue)
@@ -116,6 +151,7 @@ extension CallMaker {
       list.append(unmapGrant(at: va, handle: oneIn(2) ? handle : nil, replacing: oneIn(3) ? (oneIn(2) ? va : pageAddress()) : nil))
     }
     list += [touch(va &+ bits(9) << 3), scribble(va &+ bits(9) << 3)]
+    if left.count < 8 { left.append(va) } else { left[random.below(8)] = va }
     return list
   }
 
@@ -156,12 +192,13 @@ extension CallMaker {
     let give = call(.memoryOp, [MemoryOp.decreaseReservation, place(reservation)])
     var list = [touch(va), scribble(va)]
     if oneIn(3) { list.append(extended([(.pinL1, mfn, 0)])) }
-    if oneIn(2) { list.append(call(.updateVAMapping, [va] + wide(0) + [0])) }
+    if !oneIn(3) { list.append(call(.updateVAMapping, [va] + wide(0) + [0])) }
     list.append(give)
     if oneIn(2) { list.append(give) }
     if oneIn(3) { list.append(call(.updateVAMapping, [va] + wide(0) + [0])) }
     if oneIn(3) { list.append(extended([(.pinL1, mfn, 0)])) }
     list += [touch(va &+ 8), scribble(va &+ 16), touch(va &+ bits(9) << 3)]
+    if left.count < 8 { left.append(va) } else { left[random.below(8)] = va }
     return list
   }
 

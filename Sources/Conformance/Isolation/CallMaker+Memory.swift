@@ -163,6 +163,11 @@ extension CallMaker {
   // MARK: Accesses by instructions
 
   mutating func memoryAccess() -> [GuestCommand] {
+    // Where something was once, others' memory may be by now.
+    if !left.isEmpty, oneIn(3) {
+      let at = random.pick(left) &+ bits(9) << 3
+      return [oneIn(2) ? touch(at) : scribble(at)]
+    }
     let at = oneIn(5) ? weirdAddress() : pageAddress() &+ (oneIn(3) ? bits(12) : small(24) << 3)
     switch random.below(16) {
     case 0..<3: return [GuestCommand(action: .load, arguments: [at])]

@@ -62,7 +62,7 @@ extension CallMaker {
     switch random.below(24) {
     case 0..<6: return Array("data/n\(small(12))".utf8)
     case 6: return Array("data/n\(small(6))/m\(small(40))".utf8)
-    case 7: return Array("/local/domain/\(who)/data/n\(small(6))".utf8)
+    case 7: return Array((oneIn(2) ? "/local/domain/\(who)/data/n\(small(6))" : "data/d\(small(60))/a/b/c/d/e/f/g/h/i/j").utf8)
     case 8..<11: return Array("/local/domain/\(victim)/data/secret".utf8)
     case 11: return Array("/local/domain/\(victim)/data/private".utf8)
     case 12: return Array("/local/domain/\(victim)/data/\(["open", "x", "private/k1", ""][random.below(4)])".utf8)

@@ -38,6 +38,8 @@ struct CallMaker {
   /// The processor that the next commands are for.
   var processor = 0
   var ports = ServicePorts()
+  /// Addresses at which pages were that it gave back.
+  var left: [UInt64] = []
   /// The domain lives for its services, and does little by which it might end early.
   var isPatient = false
 

@@ -42,8 +42,8 @@ final class CaseServices {
     store.host.introduce = { _, _, _, _ in false }
     // So small that a hostile domain comes to the end of them.
     store.quotas.nodes = 60
-    store.quotas.watches = 12
-    store.quotas.transactions = 3
+    store.quotas.watches = 4
+    store.quotas.transactions = 2
     store.quotas.memory = 1 << 16
     bridge.attach(watcher)
     bridge.onPacket = { [unowned self] packet in
@@ -75,9 +75,9 @@ final class CaseServices {
     end.link.attach(built)
     let page = built.storePage
     end.page = page
-    let id = built.domain.id.rawValue, name = Array(secretName.utf8)
+    let id = built.domain.id.rawValue, name = Array(secretName.utf8), isHostile = built.domain.name == "hostile"
     end.onService = { [unowned self] in
-      guard built.domain.name == "hostile" else { return }
+      guard isHostile else { return }
       turns += 1
       let bytes = UnsafeRawBufferPointer(start: page, count: 2048)
       if isSecret(bytes) { problems.append("xenstore tells domain \(id) a secret") }
@@ -134,6 +134,17 @@ final class CaseServices {
       guest.storeEnd.link.deliver(to: guest.domain)
       guest.storeEnd.onService()
     }
+  }
+
+  /// Offsets in the store's ring that are impossible: the store must not listen on.
+  func tryStore(_ guest: ScriptedGuest) -> [String] {
+    let page = guest.storePage
+    func word(_ offset: Int) -> UInt32 { page.load(fromByteOffset: offset, as: UInt32.self) }
+    guard guest.isAlive, word(RingField.storeError) == 0, word(RingField.storeConnection) == 0 else { return [] }
+    page.storeBytes(of: word(RingField.storeRequestConsumer) &+ 3000, toByteOffset: RingField.storeRequestProducer, as: UInt32.self)
+    let before = turns
+    guest.kick(guest.storePort)
+    return turns == before || word(RingField.storeError) != 0 ? [] : ["xenstore takes 3000 bytes from a ring of 1024"]
   }
 
   /// A frame from outside, for everybody or somebody.

@@ -6,7 +6,7 @@ import Xenstore
 /// The front ends of a guest's block device and network interface, played from outside: rings, grants and nodes are written as its drivers
 /// would, and the guest itself does nothing but hypercalls of event channels.
 final class FrontEnds {
-  let guest: ScriptedGuest
+  unowned let guest: ScriptedGuest
   let disk: Disk
   let block: XenbusBackend
   let network: XenbusBackend
@@ -83,14 +83,6 @@ final class FrontEnds {
     return (0..<count).map { EventPort(truncatingIfNeeded: guest.word(page: ScriptedGuest.Page.arena, offset: 1024 + $0 * 16) >> 32) }
   }
 
-  func kick(_ port: EventPort) {
-    var s = Structure(isWide: guest.kind.isWide)
-    s.u32(UInt64(port))
-    guest.writeArena(s.bytes, at: 1088)
-    guest.give([GuestCommand(number: 32, arguments: [4, guest.address(ScriptedGuest.Page.arena) + 1088])], to: 0)
-    _ = guest.run([0], nanoseconds: 400_000)
-  }
-
   // MARK: Connecting
 
   var isConnected: Bool { block.state == .connected && network.state == .connected }
@@ -161,7 +153,7 @@ final class FrontEnds {
     guest.write(Array(s.bytes[..<inFirst]), page: ServicePlace.blockRing, offset: inFirst == 0 ? 0 : at)
     guest.write(Array(s.bytes[inFirst...]), page: ServicePlace.blockRing + 1, offset: inFirst == 0 ? at - 4096 : 0)
     set(ServicePlace.blockRing, RingField.requestProducer, producer &+ 1)
-    kick(blockPort)
+    guest.kick(blockPort)
     guard get(ServicePlace.blockRing, RingField.responseProducer) == producer &+ 1, at + 16 <= 4096, word(ServicePlace.blockRing, at) == id else { return nil }
     return Int16(truncatingIfNeeded: word(ServicePlace.blockRing, at + 8) >> 16)
   }
@@ -187,7 +179,7 @@ final class FrontEnds {
       producer &+= 1
     }
     set(ServicePlace.transmitRing, RingField.requestProducer, producer)
-    kick(networkPort)
+    guest.kick(networkPort)
   }
 
   /// Offers buffers for frames, as many as the ring has room for; they are four pages again and again.
@@ -204,7 +196,7 @@ final class FrontEnds {
       guest.write(s.bytes, page: ServicePlace.receiveRing, offset: RingField.slots + Int((producer &+ n) & 255) * 8)
     }
     set(ServicePlace.receiveRing, RingField.requestProducer, producer &+ count)
-    kick(networkPort)
+    guest.kick(networkPort)
   }
 
   /// Frames of one page that came in since `consumer`, which is moved on.
@@ -249,7 +241,7 @@ final class FrontEnds {
       set(ServicePlace.blockRing, RingField.requestProducer, producer &+ 1000)
       guard get(ServicePlace.blockRing, RingField.requestProducer) == producer &+ 1000 else { return [] }
       let before = disk.transfers
-      kick(blockPort)
+      guest.kick(blockPort)
       // Only if the kick came through.
       return disk.transfers == before || block.state != .connected ? [] : ["a ring with a thousand requests is served on"]
     }

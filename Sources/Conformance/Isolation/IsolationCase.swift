@@ -78,7 +78,13 @@ struct IsolationCase {
       return IsolationProblem(life: 0, round: 0, kind: .pv64, text: ["the victims could not be built: \(error)"], commands: [])
     }
     hypervisor.trace = counter
-    defer { work.hypercalls = counter.calls }
+    defer {
+      work.hypercalls = counter.calls
+      for guest in victims.guests {
+        services.detach(guest)
+        hypervisor.destroy(guest.domain)
+      }
+    }
     var life = 0
     while work.commands < length {
       let kind = self.kind ?? random.pick(GuestKind.allCases)
@@ -231,6 +237,7 @@ struct IsolationCase {
     var wrong: [String] = []
     services.service(victims.guests + [guest])
     if round % 2 == 1 { victims.wander() }
+    if round > 1, maker.oneIn(6) { victims.withdraw() }
     if maker.oneIn(4) { victims.stirStore() }
     if maker.oneIn(3) { services.send(maker.frameFromOutside()) }
     if maker.oneIn(4), guest.console.backlog < 4096 { guest.console.type([UInt8](repeating: 0x41, count: random(&maker, 700))) }
@@ -239,6 +246,7 @@ struct IsolationCase {
       if !ends.isConnected, !maker.oneIn(3) { ends.connect(options: maker.bits(3)) }
       if round % 4 == 2 { wrong = ends.tryForbidden(&maker.random, other: maker.random.pick(victims.guests).domain.id) }
     }
+    if isWaiting, guest.domain.vcpus[0].isUp, round % 8 == 5 { wrong += services.tryStore(guest) }
     maker.updatePorts()
     return wrong
   }

@@ -163,6 +163,15 @@ final class ScriptedGuest: DomainObserver {
     return false
   }
 
+  /// Lets its first processor send an event.
+  func kick(_ port: EventPort) {
+    var s = Structure(isWide: kind.isWide)
+    s.u32(UInt64(port))
+    writeArena(s.bytes, at: 1088)
+    give([GuestCommand(number: 32, arguments: [4, address(Page.arena) + 1088])], to: 0)
+    _ = run([0], nanoseconds: 2_000_000)
+  }
+
   /// A table that leads every trap to the next command, and the calls that install it.
   func firstCommands(_ processor: Int) -> [GuestCommand] {
     if !kind.isParavirtual { return [GuestCommand(number: 29)] }

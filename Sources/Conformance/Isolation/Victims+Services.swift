@@ -31,7 +31,7 @@ extension Victims {
     for (n, byte) in request.enumerated() { page.storeBytes(of: byte, toByteOffset: Int((producer &+ UInt32(n)) & 1023), as: UInt8.self) }
     page.storeBytes(of: producer &+ UInt32(request.count), toByteOffset: RingField.storeRequestProducer, as: UInt32.self)
     let first = word(RingField.storeReplyProducer)
-    (guest.frontEnds?.kick ?? { kick(guest, $0) })(guest.storePort)
+    guest.kick(guest.storePort)
     let last = word(RingField.storeReplyProducer)
     page.storeBytes(of: last, toByteOffset: RingField.storeReplyConsumer, as: UInt32.self)
     let wanted = XenstoreMessage(.read, requestID: 7, payload: (0..<8).flatMap { ScriptedGuest.bytes(secret(guest, Self.stored, $0)) }).bytes
@@ -39,14 +39,6 @@ extension Victims {
     // Looked at no more: nobody else is to find it there.
     for n in 0..<1024 { page.storeBytes(of: 0, toByteOffset: 1024 + n, as: UInt8.self) }
     return reply == wanted ? nil : "answers \(reply.count) bytes, not what was written"
-  }
-
-  private func kick(_ guest: ScriptedGuest, _ port: EventPort) {
-    var s = Structure(isWide: guest.kind.isWide)
-    s.u32(UInt64(port))
-    guest.writeArena(s.bytes, at: 1088)
-    guest.give([GuestCommand(number: 32, arguments: [4, guest.address(ScriptedGuest.Page.arena) + 1088])], to: 0)
-    _ = guest.run([0], nanoseconds: 2_000_000)
   }
 
   /// Writes some sectors behind the secret ones and reads them again.

@@ -15,6 +15,8 @@ struct Victims {
   private var nodes: [[String: CaseServices.StoredNode]] = []
   /// Frames that the first victim has got in a hostile domain's time.
   private var wandering: [MachineFrameNumber] = []
+  /// Pages that were granted and are secret now.
+  private var withdrawn: [(guest: Int, page: Int)] = []
   private(set) var ports: [EventPort] = []
 
   /// Grants that each victim has: read-only, writable, to the other victim, part of a page, of a page table, passed on.
@@ -113,6 +115,29 @@ struct Victims {
     }
   }
 
+  /// A victim takes its grants of whole pages back, where nobody uses them, and has secrets there from now on.
+  mutating func withdraw() {
+    for (n, guest) in guests.enumerated() where guest.domain.grantVersion == 1 {
+      guard let table = guest.domain.grantTableFrames.first, let at = hypervisor.memory.host(table.address) else { continue }
+      for (reference, pfn) in [(Self.firstReference, Self.readable), (Self.firstReference + 1, Self.shared)] {
+        let p = at + Int(reference) * 8
+        let flags = p.load(as: UInt16.self)
+        // Somebody reads or writes.
+        if flags & 0x18 != 0 || flags & 3 == 0 { continue }
+        p.storeBytes(of: 0, as: UInt16.self)
+        for word in 0..<512 { put(secret(guest, pfn, word), guest.frames[pfn], word) }
+        expected[n][guest.frames[pfn].rawValue] = (0..<512).map { secret(guest, pfn, $0) }
+        withdrawn.append((n, pfn))
+      }
+    }
+  }
+
+  /// Before new grants: what was withdrawn is no secret any more.
+  private mutating func restore() {
+    for (n, pfn) in withdrawn { for word in 0..<512 { put(0, guests[n].frames[pfn], word) } }
+    withdrawn = []
+  }
+
   /// Private nodes are written again.
   func stirStore() {
     for guest in guests { services.stir(guest) { secret(guest, Self.stored, $0) } }
@@ -136,6 +161,7 @@ struct Victims {
 
   /// New grants, and a port each, for a hostile domain that has begun.
   mutating func welcome(_ hostile: DomainID) {
+    restore()
     let old = ports
     ports = []
     for (n, guest) in guests.enumerated() {
