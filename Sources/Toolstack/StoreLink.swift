@@ -11,6 +11,8 @@ package final class StoreLink: EventService {
   private var ring: XenstoreRing?
   private var connection: XenstoreConnectionID?
   private var port: EventPort?
+  /// Told after each turn of the domain's, before it can see what came of it.
+  package var onTurn: (() -> Void)?
 
   package init(_ store: XenstoreServer) { self.store = store }
 
@@ -27,6 +29,7 @@ package final class StoreLink: EventService {
     let before = ring.movedBytes
     defer { domain.hypervisor.charge(domain, Self.requestCost &+ UInt64(ring.movedBytes &- before) &* Self.byteCost) }
     if ring.service(store, on: connection) { domain.raise(port, from: self) }
+    onTurn?()
   }
 
   /// Watch events that come up without a request of the domain's.

@@ -20,18 +20,6 @@ final class CaseServices {
     func receive(_ packet: Packet) {}
   }
 
-  /// A domain's end of xenstore; what comes out is looked at before the domain can see it.
-  final class StoreEnd: EventService {
-    let link: StoreLink
-    fileprivate(set) var page: UnsafeMutableRawPointer?
-    fileprivate var onService: () -> Void = {}
-    init(_ link: StoreLink) { self.link = link }
-    func guestNotified(_ domain: Domain, port: EventPort) {
-      link.guestNotified(domain, port: port)
-      onService()
-    }
-  }
-
   /// - Parameter mark: upper bits of every secret.
   init(_ hypervisor: Hypervisor, mark: UInt64, disks: Int) {
     self.hypervisor = hypervisor
@@ -68,15 +56,14 @@ final class CaseServices {
 
   // MARK: Domains
 
-  func storeEnd() -> StoreEnd { StoreEnd(StoreLink(store)) }
+  func storeLink() -> StoreLink { StoreLink(store) }
 
-  /// Introduces a domain to the store.
-  func attach(_ built: BuiltDomain, _ end: StoreEnd) {
-    end.link.attach(built)
+  /// Introduces a domain to the store; what the store tells it is looked at before the domain can see it.
+  func attach(_ built: BuiltDomain, _ link: StoreLink) {
+    link.attach(built)
     let page = built.storePage
-    end.page = page
     let id = built.domain.id.rawValue, name = Array(secretName.utf8), isHostile = built.domain.name == "hostile"
-    end.onService = { [unowned self] in
+    link.onTurn = { [unowned self] in
       guard isHostile else { return }
       turns += 1
       let bytes = UnsafeRawBufferPointer(start: page, count: 2048)
@@ -131,8 +118,7 @@ final class CaseServices {
     for guest in guests where guest.isAlive {
       guest.frontEnds?.block.service()
       guest.frontEnds?.network.service()
-      guest.storeEnd.link.deliver(to: guest.domain)
-      guest.storeEnd.onService()
+      guest.storeLink.deliver(to: guest.domain)
     }
   }
 

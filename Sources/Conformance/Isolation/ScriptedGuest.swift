@@ -1,5 +1,6 @@
 import Hypervisor
 import Platform
+import Toolstack
 import XenABI
 
 /// Kinds of domains that a campaign makes.
@@ -18,7 +19,7 @@ final class ScriptedGuest: DomainObserver {
   let kind: GuestKind
   let domain: Domain
   let console: ConsoleRing
-  let storeEnd: CaseServices.StoreEnd
+  let storeLink: StoreLink
   let drivers: [GuestDriver]
   /// Machine frames by pseudo-physical number, as they were at the beginning.
   let frames: [MachineFrameNumber]
@@ -71,11 +72,11 @@ final class ScriptedGuest: DomainObserver {
       let segment = ParavirtualKernel.Segment(address: 0, bytes: image[...], size: UInt64(Page.image) << 12)
       kernel = .pvh(PVHKernel(segments: [segment], entry: UInt32(Page.start) << 12))
     }
-    storeEnd = services.storeEnd()
+    storeLink = services.storeLink()
     let built = try hypervisor.build(
       DomainRequest(name: name, memoryBytes: UInt64(pages) << 12, vcpus: processors, weight: weight, paging: kind == .pvhNested ? .nested : .shadow,
                     shadowBytes: 64 << 12),
-      kernel: kernel, store: storeEnd)
+      kernel: kernel, store: storeLink)
     domain = built.domain
     console = built.console
     storeFrame = MachineFrameNumber(built.storeFrame)
@@ -88,7 +89,7 @@ final class ScriptedGuest: DomainObserver {
     }
     frames = list
     domain.observer = self
-    services.attach(built, storeEnd)
+    services.attach(built, storeLink)
     console.onOutput = { [unowned self] in if text.count < 1 << 16 { text += $0 } }
     hypervisor.unpause(domain)
   }
