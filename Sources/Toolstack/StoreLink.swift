@@ -27,7 +27,8 @@ package final class StoreLink: EventService {
   package func guestNotified(_ domain: Domain, port: EventPort) {
     guard let ring, let connection else { return }
     let before = ring.movedBytes
-    defer { domain.hypervisor.charge(domain, Self.requestCost &+ UInt64(ring.movedBytes &- before) &* Self.byteCost) }
+    // The guest can set the counts back: one turn moves no more than both rings hold.
+    defer { domain.hypervisor.charge(domain, Self.requestCost + UInt64(min(ring.movedBytes &- before, UInt32(2 * XenstoreRing.size))) * Self.byteCost) }
     if ring.service(store, on: connection) { domain.raise(port, from: self) }
     onTurn?()
   }

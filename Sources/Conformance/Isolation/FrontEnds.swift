@@ -79,7 +79,7 @@ final class FrontEnds {
       commands.append(GuestCommand(number: 32, arguments: [6, arena + UInt64(1024 + n * 16)]))
     }
     guest.give(commands, to: 0)
-    _ = guest.run([0], nanoseconds: 400_000)
+    _ = guest.run([0], nanoseconds: 2_000_000)
     return (0..<count).map { EventPort(truncatingIfNeeded: guest.word(page: ScriptedGuest.Page.arena, offset: 1024 + $0 * 16) >> 32) }
   }
 
