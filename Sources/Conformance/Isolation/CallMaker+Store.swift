@@ -15,8 +15,10 @@ extension CallMaker {
       ports.isStoreStopped = false
       ports.storeProducer = 0
     }
-    for _ in 0..<1 + random.below(3) {
-      var rest = storeMessage()[...]
+    // Now and then as many of a kind as go beyond a quota.
+    let flood = oneIn(8) ? random.below(3) : nil
+    for n in 0..<(flood == nil ? 1 + random.below(3) : 8) {
+      var rest = (flood.map { floodMessage($0, n) } ?? storeMessage())[...]
       while !rest.isEmpty {
         let at = Int(ports.storeProducer & 1023)
         let part = Array(rest.prefix(1024 - at))
@@ -112,6 +114,14 @@ extension CallMaker {
     if oneIn(30) { payload += (0..<random.below(100)).map { _ in random.byte() } }
     let transaction: UInt64 = oneIn(3) ? small(7) : oneIn(30) ? bits(32) : 0
     return message(oneIn(40) ? bits(32) : UInt64(type.rawValue), transaction, payload)
+  }
+
+  private mutating func floodMessage(_ kind: Int, _ n: Int) -> [UInt8] {
+    switch kind {
+    case 0: return message(UInt64(XenstoreMessageType.makeDirectory.rawValue), 0, Array("data/f\(small(1000))/a/b/c/d/e/f/g/h/i/j".utf8) + [0])
+    case 1: return message(UInt64(XenstoreMessageType.watch.rawValue), 0, Array("data/n\(n)".utf8) + [0] + Array("f\(small(1000))".utf8) + [0])
+    default: return message(UInt64(XenstoreMessageType.transactionStart.rawValue), 0, [0])
+    }
   }
 
   /// What a front end writes about its devices, in any order.
