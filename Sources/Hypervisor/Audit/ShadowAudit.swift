@@ -82,9 +82,8 @@ extension ShadowPaging {
   }
 
   private func checkLink(_ page: Page, _ n: Int, _ shadow: UInt64, _ references: inout [Int32]) -> String? {
-    let target = PTE.frame(shadow).rawValue
-    guard target >= first, target < first + UInt64(capacity), let child = pages[Int(target - first)] else { return "leads to what is no shadow page" }
-    references[Int(target - first)] += 1
+    guard let id = ids[PTE.frame(shadow)], let child = pages[Int(id)] else { return "leads to what is no shadow page" }
+    references[Int(id)] += 1
     if child.kind.level != page.kind.level - 1 { return "leads to a \(child.kind)" }
     guard let guest = guestEntry(page, n) else { return nil }
     if let wrong = excess(shadow, guest, isLeaf: false) { return wrong }

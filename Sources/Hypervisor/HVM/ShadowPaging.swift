@@ -115,7 +115,7 @@ final class ShadowPaging {
   unowned(unsafe) let space: GuestPhysicalSpace
   /// Frames of the pool, by number of the page, and the way back.
   private let pool: [MachineFrameNumber]
-  private let ids: [MachineFrameNumber: Int32]
+  let ids: [MachineFrameNumber: Int32]
   var capacity: Int { pool.count }
   var pages: [Page?]
   private var free: [Int32]
