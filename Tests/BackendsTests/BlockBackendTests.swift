@@ -132,6 +132,16 @@ final class TestBlockFront {
     #expect(t.front.grantsInUse == 0)
   }
 
+  @Test func grantsThatAreKeptAreInTheAudit() throws {
+    let t = try TestBlockFront(persistent: true)
+    let page = t.front.page()
+    #expect(try t.submit(TestBlockFront.request(0, id: 1, sector: 0, [(page.reference, 0, 7)])).map(\.status) == [0])
+    #expect(t.front.hypervisor.auditFrames() == [])
+    // One that is given back twice is found.
+    t.front.domain.releaseGrant(page.reference, writable: true)
+    #expect(!t.front.hypervisor.auditFrames().isEmpty)
+  }
+
   @Test func indirectSegments() throws {
     let t = try TestBlockFront()
     let list = t.front.page(), pages = (0..<20).map { _ in t.front.page() }

@@ -162,6 +162,7 @@ import XenABI
           }
         }
       }
+      #expect(shadowed.domain.hvm!.shadow!.audit() == [], "\(mode) round \(round)")
       let differing = (32 << 12..<64 << 12 as Range<UInt64>).first { $0 % 8 == 0 && shadowed.read($0) != nested.read($0) }
       #expect(differing == nil, "\(mode) round \(round): tables differ, in their accessed and dirty bits perhaps")
     }
@@ -175,6 +176,29 @@ import XenABI
       #expect(counters.unsynced > 5 && counters.resynced > 5)
       #expect(counters.splintered > 2)
     }
+  }
+
+  /// The audit sees an entry that allows more than the guest's, leads elsewhere, or stands where nothing is.
+  @Test func auditFindsWhatIsTooMuch() throws {
+    let h = Hypervisor(memoryBytes: 64 << 20, model: CPUModel.named("x86-64-v3")!)
+    let g = try Guest(h, .shadow)
+    let root: UInt64 = 100 << 12
+    for level in 0..<3 as Range<UInt64> { g.write(root + level << 12, root + (level + 1) << 12 | 7) }
+    g.write(root + 3 << 12, 200 << 12 | 5)
+    try g.enter(.fourLevel, root: root)
+    #expect(g.access(0x123, .read, user: true).0 == .page(200 << 12 | 0x123))
+    let shadow = g.domain.hvm!.shadow!
+    let l1 = try #require(shadow.find(.l1, 103)), l2 = try #require(shadow.find(.l2, 102))
+    let right = shadow.entry(l1, 0)
+    #expect(shadow.audit() == [])
+    for (n, wrong) in [(0, right | PTE.writable), (0, right ^ 1 << 12), (0, shadow.frame(l2).address | 1), (1, right)] {
+      shadow.setLeaf(l1, n, wrong)
+      #expect(shadow.audit().count == 1)
+      #expect(h.auditFrames().count == 1)
+      shadow.setLeaf(l1, n, n == 0 ? right : 0)
+    }
+    shadow.setLeaf(l2, 0, right)
+    #expect(!shadow.audit().isEmpty)
   }
 
   /// A pool too small for what the guest uses is used again and again, and nothing goes wrong.

@@ -74,7 +74,7 @@ extension Domain {
   ///
   /// It is work for every processor of the domain, and is charged to the one that asked for it.
   func physicalSpaceChanged() {
-    hypervisor.running?.charge(UInt64(vcpus.count) * VCPU.entryCost + VCPU.callCost)
+    hypervisor.running?.charge(UInt64(vcpus.count) * VCPU.entryCost + (hvm?.shadow == nil ? VCPU.callCost : ShadowPaging.renewalCost))
     hvm?.shadow?.dropAll()
     flushAll()
   }

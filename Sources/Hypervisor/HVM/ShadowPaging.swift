@@ -107,6 +107,8 @@ final class ShadowPaging {
   static let unsyncThreshold: UInt16 = 12
   static let unshadowThreshold: UInt16 = 64
   static let maximumUnsynced = 24
+  /// Time, in instructions, that a guest pays for making all its shadow pages void.
+  static let renewalCost: UInt64 = 2000
   /// Pages that one fill may need.
   static let reserve = 8
 
@@ -222,7 +224,8 @@ final class ShadowPaging {
   private func remove(_ id: Int32) {
     guard let page = pages[Int(id)] else { return }
     if page.kind.level > 1 {
-      for n in 0..<512 { unlink(id, n) }
+      let words = hypervisor.frames.contents(frame(id)).assumingMemoryBound(to: UInt64.self)
+      for n in 0..<512 where words[n] != 0 { unlink(id, n) }
     }
     pages[Int(id)] = nil
     index[indexKey(page.kind, page.key)] = nil
