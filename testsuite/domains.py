@@ -181,6 +181,8 @@ def hypervisor_traces_tell_names_and_are_json():
                           for line in lines), "no hypercall with its arguments by name")
             else:
                 records = [json.loads(line) for line in lines]
+                ops = {r["op"] for r in records if "op" in r}
+                check("set_evtchn_upcall_vector" in ops and all(isinstance(op, str) for op in ops), f"operations without a name: {ops}")
                 check({r["kind"] for r in records} >= {"hypercall", "switch", "shadow", "event"}, "a kind of record is missing")
                 times = [r["ns"] for r in records]
                 check(times == sorted(times), "times go back")

@@ -31,7 +31,10 @@ extension VCPU {
       }
     case .mmuUpdate:
       list.count("count", a[1])
-      list.number("address", of: UInt64.self, at: a[0])
+      if let address = list.peek(UInt64.self, a[0]) {
+        list.name("update", address & 3, ["pt_update", "machphys_update", "pt_update_preserve_ad", "pt_update_no_translate"])
+        list.number("address", address & ~3)
+      }
       list.number("value", of: UInt64.self, at: a[0] &+ 8)
     case .mmuextOp:
       list.count("count", a[1])
@@ -65,14 +68,28 @@ extension VCPU {
     case .getDebugreg: list.count("register", a[0])
     case .vmAssist:
       list.op(a[0], ["enable", "disable"])
-      list.count("type", a[1])
-    case .physdevOp: list.count("op", a[0])
+      list.name("type", a[1], ["4gb_segments", "4gb_segments_notify", "writable_pagetables", "pae_extended_cr3", "architectural_iopl", "runstate_update_flag"])
+    case .physdevOp:
+      list.op(a[0], ["", "", "", "", "", "irq_status_query", "set_iopl", "set_iobitmap", "apic_read", "apic_write", "alloc_irq_vector", "free_irq_vector", "eoi", "map_pirq", "unmap_pirq", "manage_pci_add", "manage_pci_remove", "pirq_eoi_gmfn_v1", "", "restore_msi", "manage_pci_add_ext", "setup_gsi", "", "get_free_pirq", "pci_mmcfg_reserved", "pci_device_add", "pci_device_remove", "restore_msi_ext", "pirq_eoi_gmfn_v2", "dbgp_op", "prepare_msix", "release_msix"])
+    case .setTrapTable:
+      list.number("address", a[0])
+      if a[0] != 0 {
+        list.number("vector", of: UInt8.self, at: a[0])
+        list.word("handler", at: a[0] &+ (isCompatCall ? 4 : 8))
+      }
+    case .xenpmuOp:
+      list.op(a[0], ["mode_get", "mode_set", "feature_get", "feature_set", "init", "finish", "lvtpc_set", "flush"])
+      list.number("argument", a[1])
     case .callbackOp:
       list.op(a[0], ["register", "unregister"])
-      if let type = list.peek(UInt16.self, a[1]) { list.count("type", UInt64(type)) }
+      if let type = list.peek(UInt16.self, a[1]) { list.name("type", UInt64(type), ["event", "failsafe", "syscall", "sysenter_deprecated", "nmi", "sysenter", "", "syscall32"]) }
       list.word("address", at: a[1] &+ wordBytes)
     case .hvmOp:
-      list.op(a[0], ["set_param", "get_param"])
+      list.op(a[0], ["set_param", "get_param", "set_pci_intx_level", "set_isa_irq_level", "set_pci_link_route", "flush_tlbs", "", "", "", "pagetable_dying", "get_time", "xentrace", "set_mem_access", "get_mem_access", "", "get_mem_type", "", "", "", "", "", "", "", "set_evtchn_upcall_vector"])
+      if a[0] == HVMOp.setUpcallVector {
+        list.count("vcpu", of: UInt32.self, at: a[1])
+        list.number("vector", of: UInt8.self, at: a[1] &+ 4)
+      }
       if a[0] <= HVMOp.getParameter {
         list.count("parameter", of: UInt32.self, at: a[1] &+ 4)
         list.number("value", of: UInt64.self, at: a[1] &+ 8)
@@ -108,11 +125,13 @@ private struct FieldList {
   }
 
   /// A sub-operation by its name, or by its number where it has none.
-  mutating func op(_ value: UInt64, _ names: [String]) {
+  mutating func op(_ value: UInt64, _ names: [String]) { name("op", value, names) }
+
+  mutating func name(_ field: String, _ value: UInt64, _ names: [String]) {
     if value < UInt64(names.count), !names[Int(value)].isEmpty {
-      fields.append(.init("op", .text(names[Int(value)])))
+      fields.append(.init(field, .text(names[Int(value)])))
     } else {
-      count("op", value)
+      count(field, value)
     }
   }
 
