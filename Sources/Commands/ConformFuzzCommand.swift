@@ -53,6 +53,7 @@ struct ConformFuzzCommand: ParsableCommand {
   func validate() throws {
     if failures < 0 { throw ValidationError("--failures cannot be negative") }
     if let jobs, jobs < 1 { throw ValidationError("--jobs is at least 1") }
+    if count?.value == 0 { throw ValidationError("--count is at least 1") }
     if let seconds, seconds.isNaN || seconds <= 0 { throw ValidationError("--seconds is more than 0") }
   }
 

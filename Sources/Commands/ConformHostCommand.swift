@@ -59,6 +59,7 @@ struct ConformHostCommand: ParsableCommand {
   func validate() throws {
     if failures < 0 { throw ValidationError("--failures cannot be negative") }
     if let jobs, jobs < 1 { throw ValidationError("--jobs is at least 1") }
+    if count.value == 0 { throw ValidationError("--count is at least 1") }
     if let bits, bits != 32, bits != 64 { throw ValidationError("--bits is 64 or 32") }
     if single != nil, replay != nil { throw ValidationError("--case and --replay exclude each other") }
   }

@@ -53,6 +53,7 @@ struct ConformIsolationCommand: ParsableCommand {
   func validate() throws {
     if failures < 0 { throw ValidationError("--failures cannot be negative") }
     if let jobs, jobs < 1 { throw ValidationError("--jobs is at least 1") }
+    if count.value == 0 || cases?.value == 0 { throw ValidationError("--count and --cases are at least 1") }
   }
 
   func run() throws {

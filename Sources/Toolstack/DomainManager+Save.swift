@@ -137,7 +137,6 @@ extension DomainManager {
       throw BuildError("the saved domain \(name) is followed by something unknown")
     }
     link.attach(built)
-    built.domain.observer = guestMessages
     if let schedule { pin(built.domain, schedule) } else { pin(built.domain, configuration) }
     describe(built, configuration)
     let root = "/local/domain/\(built.domain.id.rawValue)"

@@ -10,7 +10,6 @@ public final class DomainManager {
   public let hypervisor: Hypervisor
   public let store = XenstoreServer()
   public let networks: VirtualNetworks
-  let guestMessages = GuestMessages()
   public internal(set) var domains: [ManagedDomain] = []
   /// Told of ends and new beginnings, one sentence each.
   public var onEvent: ((String) -> Void)?
@@ -94,7 +93,6 @@ public final class DomainManager {
       shadowBytes: configuration.shadowMemory.map { UInt64($0) << 20 })
     let built = try hypervisor.build(request, kernel: images.kernel, ramdisk: images.ramdisk, store: link)
     link.attach(built)
-    built.domain.observer = guestMessages
     built.domain.handle = (configuration.uuid ?? DomainUUID(name: configuration.name)).bytes
     pin(built.domain, configuration)
     describe(built, configuration)

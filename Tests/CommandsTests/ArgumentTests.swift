@@ -13,6 +13,19 @@ import Testing
   }
 }
 
+@Suite struct CampaignArgumentTests {
+  /// A campaign that runs nothing would pass.
+  @Test(arguments: ["isolation --count 0", "isolation --cases 0", "host --count 0", "fuzz --count 0"])
+  func campaignsOfNothingAreRefused(_ text: String) {
+    #expect(throws: (any Error).self) { try XenolithCommand.parseAsRoot(["conform"] + text.split(separator: " ").map(String.init)) }
+  }
+
+  @Test(arguments: ["isolation --count 1", "isolation --cases 1", "host --count 1", "fuzz --count 1"])
+  func campaignsOfOneAreNot(_ text: String) throws {
+    _ = try XenolithCommand.parseAsRoot(["conform"] + text.split(separator: " ").map(String.init))
+  }
+}
+
 @Suite struct QuantityTests {
   @Test func numbers() {
     #expect(Quantity.number("0x7c00") == 0x7C00)

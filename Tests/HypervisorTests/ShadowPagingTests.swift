@@ -237,6 +237,13 @@ import XenABI
     #expect(g.domain.hvm!.shadow!.pages.allSatisfy { $0 == nil })
   }
 
+  private final class Recorder: HypervisorTrace {
+    private var all: [TraceRecord] = []
+    func wants(_ kind: TraceRecord.Kind) -> Bool { kind == .shadow }
+    func record(_ record: TraceRecord) { all.append(record) }
+    func records(_ name: String) -> [[TraceRecord.Field]] { all.filter { $0.name == name }.map(\.fields) }
+  }
+
   /// Log-dirty mode knows every page that is written, the guest's tables by their accessed bits too, and none that is only read.
   @Test func logDirtyFindsWhatIsWritten() throws {
     let h = Hypervisor(memoryBytes: 256 << 20, model: CPUModel.named("x86-64-v3")!)
@@ -257,8 +264,17 @@ import XenABI
     #expect(dirty.contains(205))
     #expect(!dirty.contains(203))
     #expect(dirty.isDisjoint(with: Set((206..<216) as Range<UInt64>)))
-    // Noting goes on.
+    // Noting goes on; each frame is told of once, with the translation that the store entered.
+    let recorder = Recorder()
+    h.trace = recorder
+    let before = shadow.counters.dirtied
     try g.cpu.storeLinear(5 << 12, UInt64(2))
+    try g.cpu.storeLinear(5 << 12, UInt64(3))
+    h.trace = nil
+    #expect(recorder.records("dirtied").filter { $0.contains { $0 == .init("gfn", .number(205)) } }.count == 1)
+    #expect(recorder.records("filled").contains([.init("linear", .number(5 << 12)), .init("gfn", .number(205)), .init("access", .text("write"))]))
+    #expect(shadow.counters.dirtied - before == recorder.records("dirtied").count)
+    #expect("\(shadow.counters)".contains("pages dirtied"))
     try g.cpu.storeLinear(9 << 12, UInt64(2))
     #expect(Set(shadow.takeDirty().map(\.rawValue)).isSuperset(of: [205, 209]))
   }

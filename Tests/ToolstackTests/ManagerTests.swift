@@ -148,18 +148,6 @@ enum TinyKernel {
     #expect(word(section(4).offset + 0x100 * 16) == 0x100 && Array(core[page..<page + 2]) == TinyKernel.crash)
   }
 
-  @Test func whatGuestsTellTheHypervisorIsInItsLog() throws {
-    let domain = try create("talking", TinyKernel.spin, paused: true).domain
-    let messages = manager.guestMessages
-    messages.domain(domain, wroteToConsole: Array("one\u{1B}[2J\r\ntw".utf8))
-    messages.domain(domain, wroteToConsole: Array("o\n".utf8) + [UInt8](repeating: 0x78, count: 300))
-    manager.destroy(try #require(manager.find("talking")))
-    messages.domainEnded(domain)
-    let x = { String(repeating: "x", count: $0) }
-    #expect(manager.hypervisor.console.lines.suffix(4).map(\.text) == ["(d1) one[2J", "(d1) two", "(d1) \(x(256))", "(d1) \(x(44))"])
-    #expect(domain.observer === messages)
-  }
-
   @Test func aSuspensionThatNobodyAskedForIsCancelled() throws {
     let domain = try create("alone", TinyKernel.shutdown(.suspend))
     run()

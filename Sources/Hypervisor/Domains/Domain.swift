@@ -54,6 +54,7 @@ public final class Domain {
   private var consoleLines = GuestLines(maximum: 1000)
   /// What the guest has written to the hypervisor's console since the last end of a line.
   private var consoleLine: [UInt8] = []
+  private static let longestConsoleLine = 256
   /// Bits of vm_assist.
   var assists: UInt64 = 0
   /// Tables under the slot of the domain's descriptor tables: L3, then L2, then L1s on demand.
@@ -126,6 +127,7 @@ public final class Domain {
   /// Ends the domain; the reason is the toolstack's business.
   func shutDown(_ reason: ShutdownReason) {
     guard state == .running else { return }
+    if !consoleLine.isEmpty { endConsoleLine() }
     state = .shutdown(reason)
     for v in vcpus { v.processor.requestStop() }
     hypervisor.domainEnded(self)
@@ -134,18 +136,19 @@ public final class Domain {
   /// A line about what the guest does, in the hypervisor's log.
   func complain(_ line: String) { complaints.add(line, of: self) }
 
-  /// Bytes that the guest writes to the hypervisor's console.
+  /// What the guest writes to the hypervisor's own console (console_io, and port E9h of PVH domains): lines of the log, as under Xen.
   func writeToConsole(_ bytes: [UInt8]) {
     observer?.domain(self, wroteToConsole: bytes)
     for byte in bytes {
-      if byte != 10 { consoleLine.append(byte) }
-      if byte == 10 || consoleLine.count == 256 {
-        // Control characters are the terminal's of whoever reads the log.
-        let text = String(decoding: consoleLine.map { $0 >= 32 && $0 < 127 || $0 == 9 ? $0 : 0x3F }.dropLast(consoleLine.last == 13 ? 1 : 0), as: UTF8.self)
-        consoleLine = []
-        consoleLines.add("(\(id)) \(text)", of: self)
-      }
+      if byte == 10 || consoleLine.count == Self.longestConsoleLine { endConsoleLine() }
+      // Nothing that a terminal would obey.
+      if 0x20..<0x7F ~= byte || byte == 9 { consoleLine.append(byte) }
     }
+  }
+
+  private func endConsoleLine() {
+    consoleLines.add("(\(id)) \(String(decoding: consoleLine, as: UTF8.self))", of: self)
+    consoleLine = []
   }
 
   /// The guest did what no guest may, or what cannot be gone on from.

@@ -11,11 +11,14 @@ extension ShadowPaging {
     // What is no memory is never shadowed: every access is told to the domain's devices.
     guard t.physical & GuestPhysicalMap.outside == 0 else { return }
     counters.fills += 1
+    hypervisor.note(
+      .shadow, domain, v.index, ShadowEvent.filled.rawValue,
+      [.init("linear", .number(linear)), .init("gfn", .number(target.rawValue)), .init("access", .text("\(access)"))])
     makeRoom()
     var mayWrite = space.map[Int(target.rawValue)] & GuestPhysicalMap.writable != 0
     if dirtyLog != nil {
       if access == .write {
-        if dirtyLog!.mark(target) { counters.dirtied += 1 }
+        dirtied(target)
       } else if !dirtyLog!.isMarked(target) {
         // The first store is to be noticed.
         mayWrite = false
@@ -44,9 +47,11 @@ extension ShadowPaging {
     return hypervisor.frames.entry(machine, n)
   }
 
-  /// The walk may have set accessed and dirty bits in a table.
-  private func dirtied(_ table: GuestFrameNumber) {
-    if dirtyLog != nil, dirtyLog!.mark(table) { counters.dirtied += 1 }
+  /// A guest frame is written: by the guest, or by the walk, which may have set accessed and dirty bits in a table.
+  private func dirtied(_ frame: GuestFrameNumber) {
+    if dirtyLog == nil || !dirtyLog!.mark(frame) { return }
+    counters.dirtied += 1
+    hypervisor.note(.shadow, domain, nil, ShadowEvent.dirtied.rawValue, [.init("gfn", .number(frame.rawValue))])
   }
 
   // MARK: By mode

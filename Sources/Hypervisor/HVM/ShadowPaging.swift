@@ -100,6 +100,7 @@ final class ShadowPaging {
     public var description: String {
       "\(fills) fills, \(created) pages made, \(splintered) of larger pages, \(watchedWrites) stores to tables seen, \(dropped) entries dropped, "
         + "\(unsynced) tables out of sync, \(unshadowed) taken for none, \(reclaimed) reclaimed, \(rootSwitches) changes of root"
+        + (dirtied == 0 ? "" : ", \(dirtied) pages dirtied")
     }
   }
 
@@ -376,6 +377,10 @@ final class ShadowPaging {
 /// What a trace tells of shadow page tables.
 public enum ShadowEvent: String, Sendable {
   case created, freed, unsynced, resynced, unshadowed, reclaimed
+  /// A translation was entered: the first access to a page, and the first store to it, which sets the guest's accessed and dirty bits.
+  case filled
+  /// The first store to a guest frame since the log of dirty frames was taken.
+  case dirtied
   /// A store to a table dropped entries of its shadow.
   case written
 }

@@ -9,7 +9,7 @@ public struct TraceRecord: Sendable, Equatable {
     case `switch`
     /// A frame has become a page table or a descriptor table, or is none any more.
     case frame
-    /// Something happened to the shadow page of a guest's table, or of a larger page.
+    /// Something happened to the shadow page of a guest's table or of a larger page, or a translation was entered into one.
     case shadow
     /// An event is pending on a port.
     case event
