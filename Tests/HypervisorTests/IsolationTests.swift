@@ -41,6 +41,49 @@ import XenABI
     #expect(guest.hypervisor.auditFrames() == [])
   }
 
+  /// A guest whose data page is a page table of its, and whose RIP is at the code; the page behind `alias` is the same one.
+  private func writing(_ code: [UInt8]) throws -> (guest: TestGuest, alias: UInt64) {
+    let guest = try TestGuest(code: code + Code.spin)
+    let domain = guest.domain!, v = domain.vcpus[0]
+    let (table, index) = try #require(guest.l1(of: TestGuest.data))
+    let entry = domain.frames.entry(table, index)
+    try domain.modify(table, index, entry & ~PTE.writable, level: 1, .normal)
+    try domain.pin(PTE.frame(entry), .l1)
+    let l3 = PTE.frame(domain.frames.entry(v.kernelRoot, 0))
+    let l2 = PTE.frame(domain.frames.entry(l3, 0))
+    // Not the next one: its pages would have the same places in the TLB.
+    try domain.modify(l2, 100, domain.frames.entry(l2, 0), level: 2, .normal)
+    guest.hypervisor.running = v
+    v.cpu.setRIP(TestGuest.entry)
+    return (guest, TestGuest.data + 100 << 21)
+  }
+
+  @Test func aHypercallIsNoWriteToAPageTable() throws {
+    let (guest, _) = try writing([0x0F, 0x05])
+    let v = guest.domain.vcpus[0]
+    let copy = guest.hypervisor.pageTableCopies.written
+    // update_va_mapping of the page, with an entry that is not present: it would give back what the copy is mapped by.
+    v.cpu.s.pointee.rax = UInt64(Hypercall.updateVAMapping.rawValue)
+    v.cpu.s.pointee.rdi = TestGuest.data
+    v.cpu.s.pointee.rsi = 0
+    v.cpu.s.pointee.rdx = 0
+    #expect(!v.emulatePageTableWrite(TestGuest.data))
+    let info = guest.domain.frames[copy].pointee
+    #expect(info.references == 1 && info.typeCount == 1)
+    #expect(guest.hypervisor.auditFrames() == [])
+  }
+
+  @Test func noTranslationToTheCopyOfAPageTableStays() throws {
+    // movsq
+    let (guest, alias) = try writing([0x48, 0xA5])
+    let v = guest.domain.vcpus[0]
+    v.cpu.s.pointee.rdi = TestGuest.data
+    v.cpu.s.pointee.rsi = alias + 8
+    #expect(v.emulatePageTableWrite(TestGuest.data))
+    #expect(v.cpu.cachedHost(deprivileged: alias, forWriting: false) == nil)
+    #expect(v.cpu.cachedHost(deprivileged: TestGuest.data, forWriting: false) == nil)
+  }
+
   /// A domain that grants a page to another one, which executes grant operations on the structures in its data.
   private func granting(version: UInt32, flags: UInt16, data: [UInt8], code: [UInt8]) throws -> (giver: TestGuest, taker: TestGuest) {
     let giver = try TestGuest(code: Code.spin)

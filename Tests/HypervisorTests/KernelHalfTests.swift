@@ -83,6 +83,17 @@ import XenABI
     #expect(r.isCached(Self.second))
   }
 
+  @Test func anAliasInTheLowerHalfIsNoExcuse() throws {
+    let r = try Roots()
+    let domain = r.guest.domain!, root = r.vcpu.kernelRoot
+    // The same L3 in the lower half, by which an entry is changed.
+    try domain.modify(root, 1, domain.frames.entry(root, 511), level: 4, .normal)
+    try r.touch()
+    _ = try r.vcpu.updateVAMapping([1 << 39, r.pages[1].address | Self.flags, 0, 0, 0, 0])
+    r.vcpu.flushForGuest()
+    #expect(!r.isCached(Self.first))
+  }
+
   @Test func rootsThatDifferShareNothing() throws {
     let r = try Roots()
     try r.touch()

@@ -67,7 +67,8 @@ extension Domain {
     if isCompat || old & PTE.present == 0 || !isKernelHalf(table, index, level: level) { return }
     // Bits that a walk sets may appear at any time.
     if (old ^ new) & ~Self.recorded == 0, old & ~new & Self.recorded == 0 { return }
-    if let linear, isMappedOnce(linear) {
+    // An L3 may stand in the lower half too; what is known of its places are those in the upper one.
+    if let linear, linear &>> 63 != 0, isMappedOnce(linear) {
       for v in vcpus { v.cpu.invalidatePage(linear) }
     } else {
       kernelHalf.changedAt = hypervisor.flushClock
