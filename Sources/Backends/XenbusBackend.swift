@@ -75,8 +75,6 @@ public final class XenbusBackend {
   private let store: XenstoreServer
   private let driver: any BackendDriver
   private var watch: XenstoreWatchID?
-  private var complaints = 0
-  private static let maximumComplaints = 16
 
   public init(kind: String, number: UInt32, domain: Domain, store: XenstoreServer, driver: any BackendDriver) {
     self.kind = kind
@@ -118,9 +116,7 @@ public final class XenbusBackend {
   /// The connection cannot go on: it ends, and the front end is told.
   public func fail(_ why: String) {
     guard state == .connected || state == .initWait else { return }
-    // A guest that fails again and again does not fill the log.
-    if complaints < Self.maximumComplaints { domain.hypervisor.log("\(name): \(why)") }
-    complaints += 1
+    domain.complain("\(name): \(why)")
     driver.disconnect()
     enter(.closing)
   }

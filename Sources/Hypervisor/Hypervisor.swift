@@ -18,7 +18,7 @@ public final class Hypervisor {
   /// Nanoseconds since the hypervisor began, as of the last switch; `now` is exact.
   var clock: UInt64 = 0
   /// The virtual processor that executes at this moment.
-  @exclusivity(unchecked) var running: VCPU?
+  var running: VCPU?
   var flushClock: UInt64 {
     get { frames.flushClock }
     set { frames.flushClock = newValue }

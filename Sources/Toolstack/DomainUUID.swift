@@ -21,29 +21,16 @@ public struct DomainUUID: Hashable, Sendable, CustomStringConvertible {
     self.bytes = bytes
   }
 
-  /// A random one (RFC 9562, version 4).
-  public init(using generator: inout some RandomNumberGenerator) {
-    var bytes = (0..<16).map { _ in UInt8.random(in: 0...255, using: &generator) }
-    bytes[6] = bytes[6] & 0x0F | 0x40
-    bytes[8] = bytes[8] & 0x3F | 0x80
-    self.bytes = bytes
-  }
-
-  /// One that depends on a name alone, for a domain whose configuration gives none.
+  /// One that depends on a name alone (RFC 9562, version 8), for a domain whose configuration gives none.
   init(name: String) {
-    // FNV-1a for the seed, SplitMix64 from there.
-    struct Numbers: RandomNumberGenerator {
-      var state: UInt64
-      mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ z >> 30) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ z >> 27) &* 0x94D0_49BB_1331_11EB
-        return z ^ z >> 31
+    // FNV-1a from two beginnings.
+    let halves = [0xCBF2_9CE4_8422_2325, 0x8422_2325_CBF2_9CE4].map { name.utf8.reduce($0 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 } }
+    bytes = halves.enumerated().flatMap { n, half in
+      (0..<8).map { i in
+        let byte = UInt8(truncatingIfNeeded: half >> UInt64(56 - i * 8))
+        return n == 0 && i == 6 ? byte & 0x0F | 0x80 : n == 1 && i == 0 ? byte & 0x3F | 0x80 : byte
       }
     }
-    var numbers = Numbers(state: name.utf8.reduce(0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 })
-    self.init(using: &numbers)
   }
 
   /// - Parameter bytes: 16.

@@ -58,5 +58,10 @@ import Testing
       bridge.forward(packet, from: guest)
     }
     network.service()
+    // The network still answers.
+    guest.packets = []
+    let request: [UInt8] = [0, 1, 8, 0, 6, 4, 0, 1] + TestFrames.a + [10, 0, 2, 15, 0, 0, 0, 0, 0, 0, 10, 0, 2, 2]
+    bridge.forward(Packet(TestFrames.ethernet(request, type: 0x0806, to: [UInt8](repeating: 0xFF, count: 6))), from: guest)
+    #expect(guest.packets.contains { Array($0.bytes[20..<22]) == [0, 2] && Array($0.bytes[28..<32]) == [10, 0, 2, 2] })
   }
 }

@@ -13,6 +13,7 @@ private final class Folder {
   let path: String
 
   init() {
+    // mkdtemp puts its own characters in the place of the last six.
     var template = Array("/tmp/xenolith-XXXXXX".utf8CString)
     path = String(cString: mkdtemp(&template))
   }

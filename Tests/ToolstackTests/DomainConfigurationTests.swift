@@ -227,10 +227,9 @@ import Testing
     for bad in ["", "0123", "01234567-89ab-cdef-0123-456789abcde", "01234567-89ab-cdef-0123-456789abcdeg", "0123456789ab-cdef-0123-4567-89abcdef", "+123456789abcdef0123456789abcdef"] {
       #expect(DomainUUID(bad) == nil)
     }
-    var generator = SystemRandomNumberGenerator()
-    let random = DomainUUID(using: &generator)
-    #expect(DomainUUID(random.description) == random)
-    #expect(random.bytes[6] >> 4 == 4 && random.bytes[8] >> 6 == 2)
+    let named = DomainUUID(name: "guest")
+    #expect(DomainUUID(named.description) == named && named == DomainUUID(name: "guest") && named != DomainUUID(name: "guess"))
+    #expect(named.bytes.count == 16 && named.bytes[6] >> 4 == 8 && named.bytes[8] >> 6 == 2)
   }
 
   @Test func macAddresses() {

@@ -3,7 +3,8 @@ import Processor
 import XenABI
 
 /// Counts everything again that the frame table counts, from what holds it: page tables, roots, pins, descriptor tables, event channels,
-/// and grants, of which services of the hypervisor's use some. What does not add up is a hole through which a domain could reach another one's memory, or memory that is lost.
+/// and grants, of which services of the hypervisor's use some. What does not add up is a hole through which a domain could reach another
+/// one's memory, or memory that is lost.
 ///
 /// Called between steps; costs time in proportion to the machine's frames and page tables, so tests and campaigns ask for it, nobody else.
 struct FrameAudit {

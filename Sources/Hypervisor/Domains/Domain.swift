@@ -133,8 +133,8 @@ public final class Domain {
     hypervisor.domainEnded(self)
   }
 
-  /// A line about what the guest does, in the hypervisor's log.
-  func complain(_ line: String) { complaints.add(line, of: self) }
+  /// A line about what the guest does, in the hypervisor's log: so many in a second and no more.
+  public func complain(_ line: String) { complaints.add(line, of: self) }
 
   /// What the guest writes to the hypervisor's own console (console_io, and port E9h of PVH domains): lines of the log, as under Xen.
   func writeToConsole(_ bytes: [UInt8]) {
