@@ -47,8 +47,8 @@ enum DomainFiles {
 
   /// Makes a domain from the file of a saved one.
   static func restore(_ path: String, _ configuration: DomainSource?, paused: Bool, on manager: DomainManager) throws(MachineError) -> ManagedDomain {
-    let bytes = try HostFile.contents(path, isRegular: true)
-    do throws(BuildError) { return try manager.restore(bytes, source: configuration, paused: paused) } catch {
+    let file = try SavedDomainFile(path)
+    do throws(BuildError) { return try manager.restore(file, source: configuration, paused: paused) } catch {
       throw error.isMissingFile ? .missingFile("\(path): \(error)") : .badImage("\(path): \(error)")
     }
   }

@@ -10,21 +10,15 @@ enum HostFile {
   static var lastError: String { String(cString: strerror(errno)) }
 
   /// More than any image that is read as a whole; a stream that goes on (/dev/zero) ends earlier.
-  static let largestFile = 8 << 30
+  private static let largestFile = 8 << 30
   private static let largestStream = 1 << 28
 
   /// The whole file, or its first `limit` bytes.
   /// - Parameter isRegular: nothing else will do, as others could make whoever reads them wait.
   static func contents(_ path: String, limit: Int = .max, isRegular isRequired: Bool = false) throws(MachineError) -> [UInt8] {
-    guard !path.isEmpty else { throw .usage("a file name is empty") }
-    let file = open(path, O_RDONLY | O_CLOEXEC | (isRequired ? O_NONBLOCK : 0))
-    guard file >= 0 else { throw .missingFile("\(path) cannot be opened: \(lastError)") }
+    let (file, status) = try openForReading(path, isRegular: isRequired)
     defer { close(file) }
-    var status = stat()
-    guard fstat(file, &status) == 0 else { throw .missingFile("\(path) cannot be examined: \(lastError)") }
-    guard status.st_mode & S_IFMT != S_IFDIR else { throw .missingFile("\(path) is a directory, not a file") }
     let isRegular = status.st_mode & S_IFMT == S_IFREG
-    if isRequired, !isRegular { throw .missingFile("\(path) is no regular file") }
     let largest = isRegular ? largestFile : largestStream
     guard limit <= largest || Int(status.st_size) <= largest else {
       throw .badImage("\(path) is larger than any image that can be loaded (\(status.st_size >> 30) GiB)")
@@ -41,6 +35,31 @@ enum HostFile {
       bytes.append(contentsOf: buffer[..<count])
     }
     return bytes
+  }
+
+  private static func openForReading(_ path: String, isRegular: Bool) throws(MachineError) -> (file: Int32, status: stat) {
+    guard !path.isEmpty else { throw .usage("a file name is empty") }
+    let file = open(path, O_RDONLY | O_CLOEXEC | (isRegular ? O_NONBLOCK : 0))
+    guard file >= 0 else { throw .missingFile("\(path) cannot be opened: \(lastError)") }
+    var status = stat()
+    let reason: String
+    if fstat(file, &status) != 0 {
+      reason = "cannot be examined: \(lastError)"
+    } else if status.st_mode & S_IFMT == S_IFDIR {
+      reason = "is a directory, not a file"
+    } else if isRegular, status.st_mode & S_IFMT != S_IFREG {
+      reason = "is no regular file"
+    } else {
+      return (file, status)
+    }
+    close(file)
+    throw .missingFile("\(path) \(reason)")
+  }
+
+  /// Opens a regular file that is read in parts; the caller closes it.
+  static func openRegular(_ path: String) throws(MachineError) -> (file: Int32, size: Int) {
+    let (file, status) = try openForReading(path, isRegular: true)
+    return (file, Int(status.st_size))
   }
 
   static func size(_ path: String) -> Int {
@@ -98,9 +117,32 @@ enum HostFile {
     throw .missingFile("\(path) cannot be written: it is no regular file")
   }
 
+  /// A file that is being written from its beginning.
+  struct Output {
+    fileprivate let file: Int32
+    /// For messages.
+    fileprivate let name: String
+
+    func write(_ bytes: UnsafeRawBufferPointer) throws(MachineError) {
+      guard writeRaw(file, bytes) else { throw MachineError(.internal, "\(name) cannot be written: \(reason(errno))") }
+    }
+  }
+
   /// Writes a file; "-" is standard output. What was in it is lost only when all of the new content is on disk.
   static func store(_ bytes: [UInt8], to path: String) throws(MachineError) {
     if path == "-" { return try standardOutput(bytes) }
+    try store(to: path) { (file) throws(MachineError) in
+      var failure: MachineError?
+      bytes.withUnsafeBytes {
+        do throws(MachineError) { try file.write($0) } catch { failure = error }
+      }
+      if let failure { throw failure }
+    }
+  }
+
+  /// The same for contents that are made while they are written.
+  /// - Parameter body: writes all of the file; with its error nothing is changed where that is possible.
+  static func store(to path: String, _ body: (Output) throws(MachineError) -> Void) throws(MachineError) {
     guard !path.isEmpty else { throw .usage("the name of a file to write is empty") }
     var status = stat()
     let isNew = lstat(path, &status) != 0
@@ -114,7 +156,7 @@ enum HostFile {
       if file >= 0 {
         if !isNew { fchmod(file, status.st_mode & 0o7777) }
         do throws(MachineError) {
-          try fill(file, bytes, name: path, toDisk: true)
+          try fill(Output(file: file, name: path), toDisk: true, body)
           guard rename(part, target) == 0 else { throw MachineError(.internal, "\(path) cannot be replaced: \(lastError)") }
         } catch {
           unlink(part)
@@ -123,7 +165,7 @@ enum HostFile {
         return
       }
     }
-    try fill(create(path), bytes, name: path)
+    try fill(Output(file: create(path), name: path), body)
   }
 
   /// Opens a file to write it from its beginning. For a reader of a named pipe it waits as long as `writeAll` does.
@@ -142,11 +184,15 @@ enum HostFile {
   }
 
   /// Writes all of a file and closes it.
-  private static func fill(_ file: Int32, _ bytes: [UInt8], name: String, toDisk: Bool = false) throws(MachineError) {
+  private static func fill(_ output: Output, toDisk: Bool = false, _ body: (Output) throws(MachineError) -> Void) throws(MachineError) {
+    do throws(MachineError) { try body(output) } catch {
+      close(output.file)
+      throw error
+    }
     // A file system without fsync (EINVAL) keeps what it has taken.
-    let done = writeAll(file, bytes) && (!toDisk || fsync(file) == 0 || errno == EINVAL)
+    let done = !toDisk || fsync(output.file) == 0 || errno == EINVAL
     let error = errno
-    guard close(file) == 0, done else { throw MachineError(.internal, "\(name) cannot be written: \(reason(done ? errno : error))") }
+    guard close(output.file) == 0, done else { throw MachineError(.internal, "\(output.name) cannot be written: \(reason(done ? errno : error))") }
   }
 
   /// Monotonic time after which nobody waits for a reader any more, from --timeout. Set before anything is written.
@@ -155,10 +201,12 @@ enum HostFile {
   /// Writes everything, waiting where the stream is full. Returns false when it is closed or broken, and with EINTR when it
   /// stays full after a signal or the end of `patience`.
   @discardableResult
-  static func writeAll(_ file: Int32, _ bytes: some Sequence<UInt8>) -> Bool {
+  static func writeAll(_ file: Int32, _ bytes: some Sequence<UInt8>) -> Bool { Array(bytes).withUnsafeBytes { writeRaw(file, $0) } }
+
+  private static func writeRaw(_ file: Int32, _ bytes: UnsafeRawBufferPointer) -> Bool {
     // A pipe that poll calls writable takes this much at once (PIPE_BUF); more could block with no way out.
     let portion = 4096
-    var rest = Array(bytes)[...]
+    var rest = bytes[...]
     while !rest.isEmpty {
       var wait = pollfd(fd: file, events: Int16(POLLOUT), revents: 0)
       while poll(&wait, 1, 0) == 0 {
@@ -168,7 +216,7 @@ enum HostFile {
         }
         _ = poll(&wait, 1, 100)
       }
-      let count = rest.withUnsafeBytes { write(file, $0.baseAddress, min($0.count, portion)) }
+      let count = write(file, UnsafeRawBufferPointer(rebasing: rest).baseAddress, min(rest.count, portion))
       if count > 0 {
         rest = rest.dropFirst(count)
       } else if count == 0 || (errno != EINTR && errno != EAGAIN) {

@@ -137,15 +137,7 @@ final class HypervisorService: StreamService {
       try HostFile.checkRegular(path)
       try HostFile.checkWritable(path)
       do throws(BuildError) {
-        try manager.save(managed, then: after, store: { (bytes) throws(BuildError) in
-          guard bytes.count <= HostFile.largestFile else {
-            throw BuildError("domain \(managed.name) has more memory in use than can be restored from a file (\(HostFile.largestFile >> 30) GiB)")
-          }
-          do throws(MachineError) {
-            try HostFile.checkRegular(path)
-            try HostFile.store(bytes, to: path)
-          } catch { throw BuildError(error.description, isMissingFile: true) }
-        }, done: { [weak client] failure in
+        try manager.save(managed, then: after, store: { (body) throws(BuildError) in try MemoryFile.store(body, to: path) }, done: { [weak client] failure in
           client?.answer(id, failure.map { .failed($0.isMissingFile ? .missingFile : .badImage, message: $0.description) } ?? .done)
         })
       } catch {
@@ -154,8 +146,9 @@ final class HypervisorService: StreamService {
       return nil
     case .dumpCore(let name, let path):
       let domain = try find(name).domain
-      try HostFile.checkRegular(path)
-      do throws(MachineError) { try HostFile.store(manager.hypervisor.coreDump(of: domain), to: path) } catch { throw .missingFile(error.description) }
+      do throws(BuildError) {
+        try MemoryFile.store({ (sink) throws(BuildError) in try manager.hypervisor.dumpCore(of: domain, to: sink) }, to: path)
+      } catch { throw .missingFile(error.description) }
       return .done
     case .restore(let path, let configuration, let paused):
       return .created(DomainSummary(try DomainFiles.restore(path, configuration, paused: paused, on: manager)))

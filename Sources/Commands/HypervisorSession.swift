@@ -33,12 +33,12 @@ final class HypervisorSession {
     manager.readFiles = { (configuration) throws(BuildError) in
       do throws(MachineError) { return try DomainFiles.images(configuration) } catch { throw BuildError(error.description) }
     }
-    manager.storeCore = { (name, bytes) throws(BuildError) in
+    manager.storeCore = { (name, body) throws(BuildError) in
       // What was dumped before stays.
       var number = 0
       func path() -> String { "\(cores)/\(name)\(number == 0 ? "" : ".\(number)").core" }
       while HostFile.exists(path()) { number += 1 }
-      do throws(MachineError) { try HostFile.store(bytes, to: path()) } catch { throw BuildError(error.description) }
+      try MemoryFile.store(body, to: path())
       return path()
     }
     manager.onEnd = { [weak self] in self?.domainEnded($0) }

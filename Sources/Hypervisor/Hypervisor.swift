@@ -138,6 +138,13 @@ public final class Hypervisor {
 
   func reservedGDT(_ domain: Domain) -> MachineFrameNumber { domain.isCompat ? reservedGDTPages.compat : reservedGDTPages.wide }
 
+  /// Whether all guests may read a frame of the hypervisor's: of the machine-to-physical tables, or descriptors that every GDT has.
+  func isShown(_ frame: MachineFrameNumber) -> Bool {
+    machineToPhysicalFirst.rawValue..<machineToPhysicalRoot.rawValue ~= frame.rawValue
+      || compatTable.first.rawValue..<compatTable.l1[0].rawValue ~= frame.rawValue
+      || frame == reservedGDTPages.wide || frame == reservedGDTPages.compat
+  }
+
   /// Entry of the machine-to-physical table; ~0 where no guest has the frame.
   func setPhysical(of frame: MachineFrameNumber, to pfn: UInt64) {
     let address = machineToPhysicalFirst.address + frame.rawValue * 8

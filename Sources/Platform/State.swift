@@ -7,25 +7,59 @@ public struct StateError: Error, CustomStringConvertible, Sendable {
 }
 
 /// Collects state. Every value has a fixed width, so equal state gives equal bytes and the hash of the bytes identifies the state.
+///
+/// State that need not fit into memory goes to a sink, in portions of `portion` bytes but for the last one.
 public struct StateWriter {
+  /// What was written and no sink has had.
   public private(set) var bytes: [UInt8] = []
+  /// The sink has refused to take more: what is written is lost.
+  public private(set) var isBroken = false
+  private let sink: ((UnsafeRawBufferPointer) -> Bool)?
 
-  public init() {}
+  public static let portion = 1 << 20
+
+  public init() { sink = nil }
+
+  /// - Parameter sink: takes the bytes one after the other; false when it cannot, and it is not called again.
+  public init(to sink: @escaping (UnsafeRawBufferPointer) -> Bool) { self.sink = sink }
+
+  /// Gives the sink what it has not had. To be called once, at the end.
+  public mutating func finish() {
+    drain()
+    guard let sink, !isBroken, !bytes.isEmpty else { return }
+    isBroken = !bytes.withUnsafeBytes(sink)
+    bytes = []
+  }
+
+  private mutating func drain() {
+    guard let sink, bytes.count >= Self.portion else { return }
+    var given = 0
+    while !isBroken, bytes.count - given >= Self.portion {
+      isBroken = !bytes.withUnsafeBytes { sink(UnsafeRawBufferPointer(rebasing: $0[given..<given + Self.portion])) }
+      given += Self.portion
+    }
+    bytes.removeFirst(isBroken ? bytes.count : given)
+  }
 
   public mutating func put<T: FixedWidthInteger>(_ value: T) {
     withUnsafeBytes(of: value.littleEndian) { bytes.append(contentsOf: $0) }
+    drain()
   }
 
-  public mutating func put(_ value: Bool) { bytes.append(value ? 1 : 0) }
+  public mutating func put(_ value: Bool) { put(value ? 1 : 0 as UInt8) }
 
   public mutating func put(_ value: [UInt8]) {
     put(UInt64(value.count))
     bytes.append(contentsOf: value)
+    drain()
   }
 
   public mutating func put(_ value: String) { put(Array(value.utf8)) }
 
-  public mutating func put(raw value: UnsafeRawBufferPointer) { bytes.append(contentsOf: value) }
+  public mutating func put(raw value: UnsafeRawBufferPointer) {
+    bytes.append(contentsOf: value)
+    drain()
+  }
 
   /// Writes a named section; readers find its end by the length.
   public mutating func section(_ name: String, _ body: (inout StateWriter) -> Void) {
@@ -36,22 +70,47 @@ public struct StateWriter {
   }
 }
 
+/// Reads what a `StateWriter` wrote, from memory or portion after portion from elsewhere.
 public struct StateReader {
-  private let bytes: ArraySlice<UInt8>
+  private var bytes: ArraySlice<UInt8>
   private var position: Int
+  /// Bytes that come after `bytes`, and who has them.
+  private var rest = 0
+  private let source: ((_ count: Int) throws(StateError) -> [UInt8])?
 
   public init(_ bytes: ArraySlice<UInt8>) {
     self.bytes = bytes
     position = bytes.startIndex
+    source = nil
   }
 
   public init(_ bytes: [UInt8]) { self.init(bytes[...]) }
 
-  public var isAtEnd: Bool { position == bytes.endIndex }
+  /// - Parameters:
+  ///   - count: bytes that there are.
+  ///   - source: gives the next bytes, as many as it is asked for.
+  public init(count: Int, from source: @escaping (_ count: Int) throws(StateError) -> [UInt8]) {
+    bytes = []
+    position = 0
+    rest = count
+    self.source = source
+  }
+
+  public var isAtEnd: Bool { position == bytes.endIndex && rest == 0 }
 
   private mutating func take(_ count: Int) throws(StateError) -> ArraySlice<UInt8> {
-    guard count >= 0, count <= bytes.endIndex - position else {
+    guard count >= 0, count <= bytes.endIndex - position + rest else {
       throw StateError("it ends too early")
+    }
+    if count > bytes.endIndex - position, let source {
+      var more = Array(bytes[position...])
+      while more.count < count {
+        let next = min(rest, StateWriter.portion)
+        more += try source(next)
+        rest -= next
+      }
+      bytes = more[...]
+      position = 0
     }
     defer { position += count }
     return bytes[position..<position + count]

@@ -159,13 +159,16 @@ public final class CodeCache {
   }
 
   /// Takes every translation from the processors by which they could store to a page of memory.
-  public func dropWriters(_ physicalPage: UInt64) {
+  /// - Returns: how many places of TLBs had to be looked at: a few, or all where the page is written through many addresses.
+  @discardableResult
+  public func dropWriters(_ physicalPage: UInt64) -> Int {
     let page = Int(physicalPage)
     let word = memory.pageTable[page]
-    if word & PhysicalMemory.PageBits.cachedForWriting == 0 { return }
+    if word & PhysicalMemory.PageBits.cachedForWriting == 0 { return 0 }
+    defer { writers[page] = TLBWriters() }
     memory.pageTable[page] = word & ~PhysicalMemory.PageBits.cachedForWriting
     for cpu in processors { cpu.dropWriters(hostPage: word & ~PhysicalMemory.PageBits.mask, writers: writers[page]) }
-    writers[page] = TLBWriters()
+    return processors.count * (writers[page].count ?? DataTLB.entries)
   }
 
   /// Stores to a page of memory are told to `PhysicalMemory.onWatchedWrite` from now on.

@@ -116,7 +116,10 @@ extension DomainManager {
   /// Writes a domain's memory and processors to a file. Returns what is to be said about it.
   private func dump(_ managed: ManagedDomain) -> String {
     guard let storeCore else { return "not dumped" }
-    do throws(BuildError) { return "dumped to \(try storeCore(managed.name, hypervisor.coreDump(of: managed.domain)))" } catch {
+    do throws(BuildError) {
+      let path = try storeCore(managed.name) { (sink) throws(BuildError) in try hypervisor.dumpCore(of: managed.domain, to: sink) }
+      return "dumped to \(path)"
+    } catch {
       return "not dumped: \(error)"
     }
   }

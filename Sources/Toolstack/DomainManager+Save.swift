@@ -10,8 +10,8 @@ struct SaveJob {
   /// Hypervisor's time after which nobody waits any more.
   var deadline: UInt64
   var wasPaused: Bool
-  /// Takes the file.
-  var store: ([UInt8]) throws(BuildError) -> Void
+  /// Makes the file, and has it written.
+  var store: (FileBody) throws(BuildError) -> Void
   var done: (BuildError?) -> Void
 }
 
@@ -24,10 +24,10 @@ extension DomainManager {
 
   /// Begins to save a domain: its kernel is asked by xenstore to suspend itself.
   /// - Parameters:
-  ///   - store: writes the file's bytes, when there are some.
+  ///   - store: makes the file, when there is something to write, and has it written.
   ///   - done: told the end, with what went wrong; the domain runs on then.
   public func save(
-    _ managed: ManagedDomain, then after: AfterSave, store write: @escaping ([UInt8]) throws(BuildError) -> Void,
+    _ managed: ManagedDomain, then after: AfterSave, store write: @escaping (FileBody) throws(BuildError) -> Void,
     done: @escaping (BuildError?) -> Void
   ) throws(BuildError) {
     guard managed.source != nil else { throw BuildError("domain \(managed.name) has no configuration file to be restored with") }
@@ -47,7 +47,7 @@ extension DomainManager {
     managed.endIsWanted = false
     var failure: BuildError?
     do throws(BuildError) {
-      try job.store(try contents(of: managed))
+      try job.store { (sink) throws(BuildError) in try write(managed, to: sink) }
     } catch {
       failure = error
     }
@@ -79,11 +79,11 @@ extension DomainManager {
     }
   }
 
-  private func contents(of managed: ManagedDomain) throws(BuildError) -> [UInt8] {
+  private func write(_ managed: ManagedDomain, to sink: any ByteSink) throws(BuildError) {
     guard let source = managed.source else { throw BuildError("domain \(managed.name) has no configuration file to be restored with") }
     let domain = managed.domain
     let schedule = SaveFile.SavedSchedule(weight: domain.weight, cap: domain.cap, affinity: domain.vcpus.map { $0.affinity?.sorted() ?? [] })
-    return try SaveFile.make(name: managed.name, source: source, schedule: schedule, nodes: guestNodes(domain)) { (w) throws(BuildError) in
+    try SaveFile.write(name: managed.name, source: source, schedule: schedule, nodes: guestNodes(domain), to: sink) { (w) throws(BuildError) in
       try hypervisor.save(domain, to: &w)
     }
   }
@@ -113,10 +113,10 @@ extension DomainManager {
     }
   }
 
-  /// Makes a domain from a file's bytes, which may be anything, and lets it run on.
+  /// Makes a domain from a file, which may hold anything, and lets it run on.
   /// - Parameter source: a configuration to use instead of the saved one.
-  public func restore(_ bytes: [UInt8], source other: DomainSource? = nil, paused: Bool = false) throws(BuildError) -> ManagedDomain {
-    let file = try SaveFile(bytes)
+  public func restore(_ saved: any SavedBytes, source other: DomainSource? = nil, paused: Bool = false) throws(BuildError) -> ManagedDomain {
+    let file = try SaveFile(saved)
     let source = other ?? file.source
     var configuration: DomainConfiguration
     do throws(ConfigurationError) { configuration = try DomainConfiguration(parsing: Array(source.text), file: source.file) } catch {

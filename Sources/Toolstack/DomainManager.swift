@@ -16,8 +16,8 @@ public final class DomainManager {
   /// Told of each end.
   public var onEnd: ((DomainEnd) -> Void)?
 
-  /// Writes a core file of a domain and returns its path.
-  public var storeCore: ((_ name: String, _ contents: [UInt8]) throws(BuildError) -> String)?
+  /// Makes a core file of a domain, has it written, and returns its path.
+  public var storeCore: ((_ name: String, _ body: FileBody) throws(BuildError) -> String)?
   /// Reads the kernel and the initial RAM disk that a configuration names.
   public var readFiles: ((DomainConfiguration) throws(BuildError) -> (kernel: [UInt8], ramdisk: [UInt8]))?
 

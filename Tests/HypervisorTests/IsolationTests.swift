@@ -181,4 +181,29 @@ import XenABI
     frames.setEntry(table, index, entry)
     #expect(guest.hypervisor.auditFrames() == [])
   }
+
+  @Test func theAuditSeesWhatAProcessorCouldStillReach() throws {
+    let guest = try TestGuest(code: storeTwice(1, at: UInt32(TestGuest.data)) + Code.spin)
+    let other = try TestGuest(on: guest.hypervisor, code: Code.spin)
+    let h = guest.hypervisor
+    guest.run(steps: 3)
+    #expect(h.auditFrames() == [])
+    let (table, index) = try #require(guest.l1(of: TestGuest.data))
+    let info = h.frames[PTE.frame(h.frames.entry(table, index))], right = info.pointee
+    func seen(_ change: (inout FrameInfo) -> Void) -> [String] {
+      change(&info.pointee)
+      defer { info.pointee = right }
+      return h.auditFrames().filter { $0.hasPrefix("d1v0 still translates \(String(TestGuest.data, radix: 16)) to ") }
+    }
+    #expect(seen { _ in } == [])
+    #expect(seen { $0.ownerPlusOne = other.domain.id.rawValue + 1 }.contains { $0.contains("without a grant") })
+    #expect(seen { $0.type = .l1 }.contains { $0.contains("which is l1, and can write there") })
+    #expect(seen { $0.ownerPlusOne = 0 }.contains { $0.contains("is free, and would not forget it") })
+    #expect(seen {
+      $0.ownerPlusOne = 0
+      $0.releasedAt = h.flushClock
+    } == [])
+    guest.domain.vcpus[0].flush()
+    #expect(seen { $0.ownerPlusOne = other.domain.id.rawValue + 1 } == [])
+  }
 }

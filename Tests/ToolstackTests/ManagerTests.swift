@@ -5,6 +5,7 @@ import Musl
 #endif
 import Control
 import Hypervisor
+import Platform
 import Processor
 import Testing
 import XenABI
@@ -124,8 +125,10 @@ enum TinyKernel {
 
   @Test func aCrashLeavesACoreFile() throws {
     var cores: [[UInt8]] = []
-    manager.storeCore = { name, bytes in
-      cores.append(bytes)
+    manager.storeCore = { (name, body) throws(BuildError) in
+      let file = MemoryFile()
+      try body(file)
+      cores.append(file.bytes)
       return "\(name).core"
     }
     var events: [String] = []
@@ -263,16 +266,47 @@ enum TinyKernel {
 
   private let schedule = SaveFile.SavedSchedule(weight: 512, cap: 50, affinity: [[1], []])
 
-  private func made() throws -> [UInt8] {
-    try SaveFile.make(name: "a", source: source, schedule: schedule, nodes: [.init(path: "data/x", value: [1, 2])]) { w in
-      for n in 0..<1000 as Range<UInt32> { w.put(n) }
+  private func made(words: UInt32 = 1000, limit: Int = .max) throws -> [UInt8] {
+    let file = MemoryFile(limit: limit)
+    try SaveFile.write(name: "a", source: source, schedule: schedule, nodes: [.init(path: "data/x", value: [1, 2])], to: file) { w in
+      for n in 0..<words { w.put(n) }
+    }
+    return file.bytes
+  }
+
+  @Test(arguments: [1000, 1 << 20] as [UInt32]) func whatIsWrittenComesBack(words: UInt32) throws {
+    var file = try SaveFile(MemoryFile(made(words: words)))
+    #expect(file.name == "a" && file.source == source && file.schedule == schedule && file.nodes == [.init(path: "data/x", value: [1, 2])])
+    var wrong = 0
+    for n in 0..<words where try file.domain.get(UInt32.self) != n { wrong += 1 }
+    #expect(wrong == 0)
+    #expect(file.domain.isAtEnd)
+    #expect(throws: StateError.self) { try file.domain.get(UInt8.self) }
+  }
+
+  @Test func aFullDiskEndsTheSave() throws {
+    let whole = try made().count
+    for (words, limit) in [(1000, 10), (1 << 20, 3 << 20), (1000, whole - 1)] as [(UInt32, Int)] {
+      #expect { try made(words: words, limit: limit) } throws: { ($0 as? BuildError)?.description == "full" }
     }
   }
 
-  @Test func whatIsWrittenComesBack() throws {
-    var file = try SaveFile(made())
-    #expect(file.name == "a" && file.source == source && file.schedule == schedule && file.nodes == [.init(path: "data/x", value: [1, 2])])
-    #expect(try file.domain.get(UInt32.self) == 0 && file.domain.get(UInt32.self) == 1)
+  @Test func onePortionIsHeldAtATime() throws {
+    let file = MemoryFile()
+    _ = try SaveFile.write(name: "a", source: source, schedule: schedule, nodes: [], to: file) { w in
+      w.put([UInt8](repeating: 1, count: 5 << 20))
+      #expect(w.bytes.count < StateWriter.portion)
+      for n in 0..<1 << 20 as Range<UInt32> { w.put(n) }
+      #expect(w.bytes.count < StateWriter.portion)
+    }
+    #expect(file.largest == StateWriter.portion)
+  }
+
+  @Test func aFileThatShrinksIsRefused() throws {
+    let file = MemoryFile(try made(words: 1 << 20))
+    var saved = try SaveFile(file)
+    file.bytes.removeLast(2 << 20)
+    #expect(throws: StateError.self) { for _ in 0..<1 << 20 { _ = try saved.domain.get(UInt32.self) } }
   }
 
   @Test func aDamagedFileIsRefusedInOneSentence() throws {
@@ -280,10 +314,36 @@ enum TinyKernel {
     for n in stride(from: 0, to: whole.count, by: 37) {
       var damaged = whole
       damaged[n] ^= 0x10
-      #expect(throws: BuildError.self, "byte \(n)") { try SaveFile(damaged) }
-      #expect(throws: BuildError.self, "length \(n)") { try SaveFile(Array(whole[..<n])) }
+      #expect(throws: BuildError.self, "byte \(n)") { try SaveFile(MemoryFile(damaged)) }
+      #expect(throws: BuildError.self, "length \(n)") { try SaveFile(MemoryFile(Array(whole[..<n]))) }
     }
-    #expect(throws: BuildError.self) { try SaveFile(whole + [0]) }
-    do { _ = try SaveFile([1, 2, 3]) } catch { #expect(error.description == "it is no saved domain") }
+    #expect(throws: BuildError.self) { try SaveFile(MemoryFile(whole + [0])) }
+    do { _ = try SaveFile(MemoryFile([1, 2, 3])) } catch { #expect(error.description == "it is no saved domain") }
+  }
+}
+
+/// A file in memory, which is full at some point.
+private final class MemoryFile: ByteSink, SavedBytes {
+  var bytes: [UInt8]
+  /// Bytes of the largest piece that was taken.
+  private(set) var largest = 0
+  private let limit: Int
+
+  init(_ bytes: [UInt8] = [], limit: Int = .max) {
+    self.bytes = bytes
+    self.limit = limit
+  }
+
+  var count: Int { bytes.count }
+
+  func take(_ piece: UnsafeRawBufferPointer) throws(BuildError) {
+    if bytes.count + piece.count > limit { throw BuildError("full") }
+    largest = max(largest, piece.count)
+    bytes += piece
+  }
+
+  func read(_ range: Range<Int>) throws(StateError) -> [UInt8] {
+    if range.upperBound > bytes.count { throw StateError("it ends too early") }
+    return Array(bytes[range])
   }
 }

@@ -56,7 +56,7 @@ extension CallMaker {
   mutating func scribble(_ address: UInt64) -> GuestCommand { GuestCommand(action: .store32, arguments: [address, random.next()]) }
 
   mutating func attack() -> [GuestCommand] {
-    switch random.below(13) {
+    switch random.below(14) {
     case 0..<3: return guest.kind.isParavirtual ? tableAttack() : ownTableAttack()
     case 3, 4: return grantAttack()
     case 5: return fifoAttack()
@@ -65,6 +65,7 @@ extension CallMaker {
     case 9: return rootAttack()
     case 10: return sharedPageAttack()
     case 11: return wakeAttack()
+    case 12: return guest.kind == .pv64 ? exchangeAttack() : guest.kind.isParavirtual ? tableAttack() : ownTableAttack()
     default: return oneIn(12) ? stormAttack() : guest.kind.isParavirtual ? tableAttack() : ownTableAttack()
     }
   }
@@ -101,6 +102,39 @@ extension CallMaker {
     }
     if !oneIn(3) { list.append(extended([(.unpin, mfn, 0)])) }
     list.append(writable(pfn))
+    return list
+  }
+
+  /// The instruction that writes to a page table is another one when the hypervisor looks at it: its page was exchanged, and the processor
+  /// goes on with what it has decoded.
+  private mutating func exchangeAttack() -> [GuestCommand] {
+    let first = pagePFN(), second = pagePFN(), table = pagePFN(), plain = pagePFN()
+    let code = guest.address(first), mfn = guest.number(table)
+    func word(_ instruction: [UInt8]) -> UInt64 {
+      // mov rdi, r8; the instruction; ret
+      let bytes = [0x4C, 0x89, 0xC7] + instruction + [UInt8](repeating: 0x90, count: 4 - instruction.count) + [0xC3]
+      return bytes.reversed().reduce(0) { $0 << 8 | UInt64($1) }
+    }
+    let others: [[UInt8]] = [
+      [0x0F, 0x05], [0x0F, 0x05], [0x0F, 0x05], [0x48, 0xA5], [0x48, 0xAB], [0x48, 0x87, 0x37], [0x48, 0x0F, 0xAE, 0x07], [0x48, 0xCF], [0x57], [0x0F, 0x22, 0xDF],
+      [0xCD, 0x80], [0x0F, 0x01, 0x3F], [0x0F, 0x00, 0x07], [0xF4], [0x0F, 0x01, 0x07],
+    ]
+    let calls: [Hypercall] = [.updateVAMapping, .updateVAMapping, .mmuUpdate, .mmuextOp, .memoryOp, .grantTableOp, .iret, .setGDT, .setTrapTable]
+    var list = [
+      GuestCommand(action: .store64, arguments: [guest.address(second), word(random.pick(others))]),
+      GuestCommand(action: .store64, arguments: [code, word([0x48, 0x89, 0x37])]),
+      GuestCommand(action: .fill, arguments: [guest.address(table), 0, 512]), readOnly(table), extended([(.pinL1, mfn, 0)]),
+      GuestCommand(action: .call, arguments: [code, 0, 0, 0, guest.address(plain)]),
+      call(.updateVAMapping, [code, guest.number(second) << 12 | 0x67, 0]),
+    ]
+    let at = guest.address(table) &+ small(24) << 3
+    for _ in 0..<1 + random.below(2) {
+      let number = UInt64(random.pick(calls).rawValue), value = oneIn(2) ? 0 : entry()
+      list.append(GuestCommand(action: .call, number: number, arguments: [code, value, small(3), UInt64(DomainID.own.rawValue), at]))
+    }
+    list += [touch(at), call(.updateVAMapping, [code, guest.number(first) << 12 | 0x67, 2])]
+    if !oneIn(3) { list.append(extended([(.unpin, mfn, 0)])) }
+    list.append(writable(table))
     return list
   }
 

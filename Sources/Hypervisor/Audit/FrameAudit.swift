@@ -245,10 +245,11 @@ struct FrameAudit {
 }
 
 extension Hypervisor {
-  /// What does not add up in the book-keeping of frames, page tables and grants; empty where all is well. Called while nobody runs.
+  /// What does not add up in the book-keeping of frames, page tables and grants, and what processors can reach that they may not; empty
+  /// where all is well. Called while nobody runs.
   public func auditFrames() -> [String] {
     var audit = FrameAudit(self)
     audit.run()
-    return audit.problems
+    return audit.problems + TranslationAudit(self).problems()
   }
 }

@@ -46,9 +46,9 @@ extension Domain {
     p.pointee.typeCount = 1
     guard type.isValidated else { return }
     // A processor may still hold a translation that writes to it.
-    hypervisor.codeCache.dropWriters(frame.rawValue)
+    let places = hypervisor.codeCache.dropWriters(frame.rawValue)
     p.pointee.flags |= FrameInfo.validating
-    hypervisor.running?.charge(UInt64(VCPU.batch))
+    hypervisor.running?.charge(UInt64(VCPU.batch + places))
     do throws(XenError) {
       try validate(frame, type)
     } catch {

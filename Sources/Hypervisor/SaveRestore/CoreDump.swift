@@ -7,12 +7,17 @@ import XenABI
 ///
 /// Not modelled: MMX and AVX state beyond what FXSAVE shows.
 extension Hypervisor {
-  public func coreDump(of domain: Domain) -> [UInt8] { CoreDump(domain).file }
+  public func dumpCore(of domain: Domain, to sink: any ByteSink) throws(BuildError) { try CoreDump(domain).write(to: sink) }
 }
 
 private struct CoreDump {
   private let domain: Domain
-  private(set) var file: [UInt8] = []
+  /// What comes before the pages and, from `tail` on, what comes behind them.
+  private var file: [UInt8] = []
+  private var tail = 0
+  private let pages: [MachineFrameNumber]
+  /// Bytes of the pages, where they stand already.
+  private var pageBytes = 0
   /// Section headers, their names and sizes.
   private var names: [UInt8] = [0]
   private var headers: [UInt8] = []
@@ -34,7 +39,7 @@ private struct CoreDump {
       if pfn <= domain.highestPFN, frames[pfn] == nil { frames[pfn] = frame }
     }
     let list = frames.sorted { $0.key < $1.key }
-    file.reserveCapacity(list.count * 4112 + 65536)
+    pages = list.map(\.value)
     file += [UInt8](repeating: 0, count: Self.headerBytes)
     addHeader("", 0, 0..<0, 0)
     let notes = add(noteBytes(pages: list.count))
@@ -44,17 +49,26 @@ private struct CoreDump {
     let map = add(list.flatMap { Self.bytes($0.key) + Self.bytes($0.value.rawValue) })
     addHeader(".xen_p2m", SectionType.programBits, map, 16)
     align(4096)
-    let start = file.count
-    for (_, frame) in list { file += UnsafeRawBufferPointer(start: domain.frames.contents(frame), count: 4096) }
-    addHeader(".xen_pages", SectionType.programBits, start..<file.count, 4096)
+    tail = file.count
+    pageBytes = pages.count * 4096
+    addHeader(".xen_pages", SectionType.programBits, tail..<end, 4096)
     let nameAt = names.count
     names += Array(".shstrtab".utf8) + [0]
     let strings = add(names)
     addHeader(nameAt, SectionType.strings, strings, 0)
     align(8)
-    let table = file.count
+    let table = end
     file += headers
     file.replaceSubrange(0..<Self.headerBytes, with: elfHeader(sectionTable: table))
+  }
+
+  /// Where the next byte stands in the file.
+  private var end: Int { file.count + pageBytes }
+
+  func write(to sink: any ByteSink) throws(BuildError) {
+    try sink.take(Array(file[..<tail]))
+    for frame in pages { try sink.take(UnsafeRawBufferPointer(start: domain.frames.contents(frame), count: 4096)) }
+    try sink.take(Array(file[tail...]))
   }
 
   private static func bytes<T: FixedWidthInteger>(_ value: T) -> [UInt8] { withUnsafeBytes(of: value.littleEndian) { Array($0) } }
@@ -64,7 +78,7 @@ private struct CoreDump {
   private mutating func add(_ contents: [UInt8]) -> Range<Int> {
     align(8)
     file += contents
-    return file.count - contents.count..<file.count
+    return end - contents.count..<end
   }
 
   private mutating func addHeader(_ name: String, _ type: UInt32, _ place: Range<Int>, _ entryBytes: UInt64) {

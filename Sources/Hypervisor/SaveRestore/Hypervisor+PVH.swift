@@ -29,7 +29,7 @@ extension Hypervisor {
     }
     let ram = all.filter { hvm.memory.kind($0) == .ram }
     w.put(UInt64(ram.count))
-    for frame in ram {
+    for frame in ram where !w.isBroken {
       guard let machine = hvm.memory[frame] else { continue }
       let contents = frames.contents(machine)
       let isZero = Self.isZero(contents)

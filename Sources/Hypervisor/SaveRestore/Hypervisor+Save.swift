@@ -61,7 +61,7 @@ extension Hypervisor {
 
   private func saveMemory(_ domain: Domain, _ map: PhysicalMap, to w: inout StateWriter) throws(BuildError) {
     w.put(UInt64(map.frames.count))
-    for (pfn, frame) in map.frames {
+    for (pfn, frame) in map.frames where !w.isBroken {
       let p = frames[frame]
       let level = p.pointee.typeCount != 0 ? p.pointee.type.level : 0
       let contents = frames.contents(frame)
