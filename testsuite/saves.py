@@ -106,7 +106,7 @@ def damaged_saved_domains_are_one_sentence():
         service.run("save", "guest", file)
         whole = file.read_bytes()
         bad = service.path / "bad.save"
-        for says, content in [("no saved domain", b""), ("no saved domain", b"x" * 100), ("ends too early", whole[:-1]), ("ends too early", whole[:30]),
+        for says, content in [("no saved domain", b""), ("no saved domain", b"x" * 100), ("not complete", whole[:-1]), ("ends too early", whole[:30]),
                               ("damaged", whole + b"x"), ("damaged", whole[:5000] + b"x" + whole[5001:]), ("another version", whole[:16] + b"\x09" + whole[17:])]:
             bad.write_bytes(content)
             refused(65, "--socket", service.socket, bad, command="restore", says="bad.save: ")

@@ -105,34 +105,41 @@ extension CallMaker {
     return list
   }
 
-  /// The instruction that writes to a page table is another one when the hypervisor looks at it: its page was exchanged, and the processor
-  /// goes on with what it has decoded.
+  /// The instruction that writes to a page table is another one when the hypervisor looks at it: the page that it stands on was exchanged,
+  /// at an address that is only executed, and the processor goes on with what it has decoded.
   private mutating func exchangeAttack() -> [GuestCommand] {
-    let first = pagePFN(), second = pagePFN(), table = pagePFN(), plain = pagePFN()
-    let code = guest.address(first), mfn = guest.number(table)
+    let first = pagePFN(), second = pagePFN(), table = pagePFN(), plain = pagePFN(), place = pagePFN()
+    let code = guest.address(place), mfn = guest.number(table)
+    let slot = surroundings.bottom.rawValue << 12 | (code >> 12 & 511) << 3
     func word(_ instruction: [UInt8]) -> UInt64 {
       // mov rdi, r8; the instruction; ret
       let bytes = [0x4C, 0x89, 0xC7] + instruction + [UInt8](repeating: 0x90, count: 4 - instruction.count) + [0xC3]
       return bytes.reversed().reduce(0) { $0 << 8 | UInt64($1) }
     }
-    let others: [[UInt8]] = [
-      [0x0F, 0x05], [0x0F, 0x05], [0x0F, 0x05], [0x48, 0xA5], [0x48, 0xAB], [0x48, 0x87, 0x37], [0x48, 0x0F, 0xAE, 0x07], [0x48, 0xCF], [0x57], [0x0F, 0x22, 0xDF],
-      [0xCD, 0x80], [0x0F, 0x01, 0x3F], [0x0F, 0x00, 0x07], [0xF4], [0x0F, 0x01, 0x07],
+    // syscall and movsq most of all.
+    let rare: [[UInt8]] = [
+      [0x48, 0xAB], [0x48, 0x87, 0x37], [0x48, 0x0F, 0xAE, 0x07], [0x48, 0xCF], [0x57], [0x0F, 0x22, 0xDF], [0xCD, 0x80], [0x0F, 0x01, 0x3F], [0x0F, 0x00, 0x07],
+      [0xF4], [0x0F, 0x01, 0x07],
     ]
+    let other = oneIn(3) ? random.pick(rare) : oneIn(2) ? [0x0F, 0x05] : [0x48, 0xA5]
     let calls: [Hypercall] = [.updateVAMapping, .updateVAMapping, .mmuUpdate, .mmuextOp, .memoryOp, .grantTableOp, .iret, .setGDT, .setTrapTable]
     var list = [
-      GuestCommand(action: .store64, arguments: [guest.address(second), word(random.pick(others))]),
-      GuestCommand(action: .store64, arguments: [code, word([0x48, 0x89, 0x37])]),
+      GuestCommand(action: .store64, arguments: [guest.address(second), word(other)]),
+      GuestCommand(action: .store64, arguments: [guest.address(first), word([0x48, 0x89, 0x37])]),
       GuestCommand(action: .fill, arguments: [guest.address(table), 0, 512]), readOnly(table), extended([(.pinL1, mfn, 0)]),
+      mmuUpdate([(slot, guest.number(first) << 12 | 0x25)]), extended([(.invlpgLocal, code, 0)]),
       GuestCommand(action: .call, arguments: [code, 0, 0, 0, guest.address(plain)]),
-      call(.updateVAMapping, [code, guest.number(second) << 12 | 0x67, 0]),
+      mmuUpdate([(slot, guest.number(second) << 12 | 0x25)]),
     ]
     let at = guest.address(table) &+ small(24) << 3
+    // The same table once more, mapped by the same entry: what the hypervisor puts there while it looks is there as well.
+    let alias = 14 << 21 as UInt64
+    if oneIn(2) { list.append(mmuUpdate([(surroundings.middle.rawValue << 12 | (code &+ alias) >> 18 & 0xFF8, surroundings.bottom.rawValue << 12 | 0x67)])) }
     for _ in 0..<1 + random.below(2) {
-      let number = UInt64(random.pick(calls).rawValue), value = oneIn(2) ? 0 : entry()
+      let number = UInt64(random.pick(calls).rawValue), value = oneIn(3) ? 0 : oneIn(2) ? at &+ alias : entry()
       list.append(GuestCommand(action: .call, number: number, arguments: [code, value, small(3), UInt64(DomainID.own.rawValue), at]))
     }
-    list += [touch(at), call(.updateVAMapping, [code, guest.number(first) << 12 | 0x67, 2])]
+    list += [touch(at), touch(at &+ alias), writable(place)]
     if !oneIn(3) { list.append(extended([(.unpin, mfn, 0)])) }
     list.append(writable(table))
     return list

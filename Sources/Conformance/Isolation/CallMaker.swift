@@ -6,9 +6,10 @@ struct Surroundings {
   /// Frames of the hostile domain: ordinary ones, page tables, and those it shares with the hypervisor.
   var own: [MachineFrameNumber] = []
   var tables: [MachineFrameNumber] = []
-  /// Its first root, and the L2 under its image.
+  /// Its first root, and the L2 and the L1 under its image.
   var root = MachineFrameNumber.invalid
   var middle = MachineFrameNumber.invalid
+  var bottom = MachineFrameNumber.invalid
   var special: [MachineFrameNumber] = []
   /// Frames of the others.
   var foreign: [MachineFrameNumber] = []

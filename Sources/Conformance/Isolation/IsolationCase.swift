@@ -271,7 +271,8 @@ struct IsolationCase {
     }
     s.special = [guest.domain.sharedInfoFrame, guest.storeFrame] + guest.domain.grantTableFrames + guest.domain.grantStatusFrames
     s.root = guest.kind.isParavirtual ? guest.domain.vcpus.first?.root ?? .invalid : s.tables[0]
-    s.middle = guest.kind.isParavirtual ? table(under: s.root, h, guest) : s.tables[3]
+    s.middle = guest.kind.isParavirtual ? table(2, under: s.root, h, guest) : s.tables[3]
+    s.bottom = guest.kind.isParavirtual ? table(1, under: s.root, h, guest) : s.tables[3]
     for victim in victims.guests {
       s.victims.append(victim.domain.id)
       s.foreign += victim.domain.machineFrames
@@ -284,10 +285,10 @@ struct IsolationCase {
     return s
   }
 
-  /// The L2 under the image.
-  private func table(under root: MachineFrameNumber, _ h: Hypervisor, _ guest: ScriptedGuest) -> MachineFrameNumber {
+  /// The L2 or L1 under the image.
+  private func table(_ wanted: Int, under root: MachineFrameNumber, _ h: Hypervisor, _ guest: ScriptedGuest) -> MachineFrameNumber {
     var table = root
-    for level in stride(from: guest.kind.isWide ? 4 : 3, to: 2, by: -1) {
+    for level in stride(from: guest.kind.isWide ? 4 : 3, to: wanted, by: -1) {
       let index = guest.base >> UInt64(3 + level * 9) & (level == 3 && !guest.kind.isWide ? 3 : 511)
       guard h.owner(of: table) == guest.domain.id, let host = h.memory.host(table.address) else { return .invalid }
       table = PTE.frame(host.load(fromByteOffset: Int(index) * 8, as: UInt64.self))

@@ -42,9 +42,9 @@ struct TranslationAudit {
     guard frames.isRAM(frame) else { return "what is no memory" }
     let info = frames[frame].pointee
     let isWritable = translation.stores != .none
-    if isWritable {
-      if info.ownerPlusOne != 0, info.typeCount != 0, info.type.isValidated { return "\(frame), which is \(info.type), and can write there" }
-    }
+    // The processor itself marks descriptors as accessed, where the hypervisor has mapped them for it alone.
+    let isDescriptors = info.type == .segmentDescriptors && (translation.linear >> 39 & 511) == XenLayout.perDomainSlot
+    if isWritable, info.ownerPlusOne != 0, info.typeCount != 0, info.type.isValidated, !isDescriptors { return "\(frame), which is \(info.type), and can write there" }
     if translation.stores == .free, hypervisor.memory.pageWord(frame.address) & PhysicalMemory.PageBits.watched != 0 {
       return "\(frame), a watched page, and can write there unseen"
     }
