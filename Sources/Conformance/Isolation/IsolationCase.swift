@@ -140,14 +140,16 @@ struct IsolationCase {
     let logged = h.console.lines.count
     var round = 0
     var lazy = 0
-    while guest.isAlive, work.commands < length, lazy < 2, round < (isPatient ? 12 : 40) {
+    while guest.isAlive, work.commands < length, lazy < 2, round < (isPatient ? 12 : 60) {
       h.turn = [200, 1_000, 5_000, 50_000][maker.random.below(4)]
       var wrong = prepareServices(guest, services, &victims, &maker, round)
       var scripts: [[GuestCommand]] = []
+      // Now and then one attack and a look at once, before anything else covers its traces.
+      let isShort = !isPatient && maker.oneIn(3)
       for n in 0..<processors where guest.domain.vcpus[n].isUp {
         var list: [GuestCommand] = []
         maker.processor = n
-        while list.count < 40 { list += maker.next() }
+        while list.count < (isShort ? 1 : 40) { list += isShort ? maker.attack() : maker.next() }
         scripts.append(Array(list.prefix(GuestDriver.commands)))
       }
       let up = (0..<processors).filter { guest.domain.vcpus[$0].isUp }
