@@ -141,8 +141,10 @@ enum HostFile {
   }
 
   /// The same for contents that are made while they are written.
-  /// - Parameter body: writes all of the file; with its error nothing is changed where that is possible.
-  static func store(to path: String, _ body: (Output) throws(MachineError) -> Void) throws(MachineError) {
+  /// - Parameters:
+  ///   - mayWriteInPlace: a file whose folder takes no new one is written over, and lost if that fails.
+  ///   - body: writes all of the file; with its error nothing is changed.
+  static func store(to path: String, mayWriteInPlace: Bool = true, _ body: (Output) throws(MachineError) -> Void) throws(MachineError) {
     guard !path.isEmpty else { throw .usage("the name of a file to write is empty") }
     var status = stat()
     let isNew = lstat(path, &status) != 0
@@ -150,9 +152,12 @@ enum HostFile {
       let place = isNew ? nil : realpath(path, nil)
       defer { free(place) }
       let target = place.map { String(cString: $0) } ?? path
-      let part = target + ".part\(getpid())"
-      let file = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, isNew ? 0o666 : 0o600)
+      let (file, part, error) = openBeside(target, mode: isNew ? 0o666 : 0o600)
       // In a folder that takes no new file, and through a link that leads nowhere yet, the file is written in place.
+      let isClosed = error == EACCES || error == EPERM || error == EROFS
+      if file < 0, !(isClosed && mayWriteInPlace) {
+        throw .missingFile("\(path) cannot be \(isNew ? "created" : "replaced"): \(String(cString: strerror(error)))")
+      }
       if file >= 0 {
         if !isNew { fchmod(file, status.st_mode & 0o7777) }
         do throws(MachineError) {
@@ -166,6 +171,19 @@ enum HostFile {
       }
     }
     try fill(Output(file: create(path), name: path), body)
+  }
+
+  /// A new file in the same folder, to take the place of `target`; what somebody left is not touched. -1 and why where there can be none.
+  private static func openBeside(_ target: String, mode: mode_t) -> (file: Int32, path: String, error: Int32) {
+    let folder = target.lastIndex(of: "/").map { target[...$0] } ?? ""
+    var path = "", file: Int32 = -1, error: Int32 = 0
+    for n in 0..<100 {
+      path = "\(folder).xenolith-\(getpid())-\(n).part"
+      file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode)
+      error = errno
+      if file >= 0 || error != EEXIST { break }
+    }
+    return (file, path, error)
   }
 
   /// Opens a file to write it from its beginning. For a reader of a named pipe it waits as long as `writeAll` does.

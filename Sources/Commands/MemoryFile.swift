@@ -16,7 +16,7 @@ enum MemoryFile {
     var failure: BuildError?
     do throws(MachineError) {
       try HostFile.checkRegular(path)
-      try HostFile.store(to: path) { (file) throws(MachineError) in
+      try HostFile.store(to: path, mayWriteInPlace: false) { (file) throws(MachineError) in
         do throws(BuildError) { try body(FileSink(file)) } catch {
           failure = error
           throw MachineError(.internal, error.description)

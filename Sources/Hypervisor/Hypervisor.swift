@@ -84,9 +84,13 @@ public final class Hypervisor {
     return frame
   }
 
-  /// Gives a frame back that the hypervisor shared and that nobody has mapped.
-  func freeShared(_ frame: MachineFrameNumber) {
-    frames[frame].pointee.typeCount = 0
+  /// Gives a frame back that the hypervisor shared with a domain, and that the domain itself does not map any more.
+  /// - Parameters:
+  ///   - uses: references that others have by grants, who keep it for now; `writers` of them may write.
+  func freeShared(_ frame: MachineFrameNumber, uses: UInt32 = 0, writers: UInt32 = 0) {
+    frames[frame].pointee.typeCount = writers
+    frames[frame].pointee.references = uses + 1
+    frames[frame].pointee.flags &= ~FrameInfo.shared
     frames[frame].pointee.releasedAt = flushClock
     _ = frames.release(frame)
   }

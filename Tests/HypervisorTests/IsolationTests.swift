@@ -165,6 +165,29 @@ import XenABI
     #expect(frames.entry(again, 0) == 0)
   }
 
+  @Test(arguments: [false, true]) func aSharedPageMayBeGrantedBeyondTheEnd(ofWriting isWritable: Bool) throws {
+    let (giver, taker) = try granting(version: 1, flags: 1, data: [], code: Code.spin)
+    let h = giver.hypervisor, domain = giver.domain!
+    let entry = domain.frames.contents(domain.grants.frames[0]) + 8 * 8
+    entry.storeBytes(of: UInt32(domain.sharedInfo.rawValue), toByteOffset: 4, as: UInt32.self)
+    let frame = try domain.acquire(8, for: taker.domain.id, writable: isWritable)
+    #expect(frame == domain.sharedInfo)
+    let free = h.freeMemory
+    h.destroy(domain)
+    #expect(h.freeMemory > free && h.owner(of: frame) == domain.id)
+    domain.releaseGrant(8, writable: isWritable)
+    #expect(h.owner(of: frame) == nil && h.auditFrames() == [])
+  }
+
+  @Test func memoryOfADomainThatIsGoneIsZeroAndCostsNothing() throws {
+    let guest = try TestGuest(code: Code.spin), other = try TestGuest(on: guest.hypervisor, code: Code.spin)
+    let h = guest.hypervisor, first = guest.domain.machineFrames[0]
+    h.frames.contents(first).storeBytes(of: 1, as: UInt64.self)
+    h.destroy(guest.domain)
+    #expect(h.frames[first].pointee.flags == FrameInfo.zero && h.frames.entry(first, 0) == 0)
+    #expect(h.auditFrames() == [] && other.domain.state == .running)
+  }
+
   @Test func theAuditSeesWhatDoesNotAddUp() throws {
     let guest = try TestGuest(code: Code.spin)
     let other = try TestGuest(on: guest.hypervisor, code: Code.spin)

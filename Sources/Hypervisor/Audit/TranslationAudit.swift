@@ -9,6 +9,9 @@ import XenABI
 /// what the hypervisor shows to all, for reading. A frame that is nobody's may be left, as long as the processor counts as one that has to
 /// forget it before the frame has a new owner (`Hypervisor.flushStale`). Nothing may be left by which a page table or descriptor table could
 /// be written, or a page whose stores somebody watches.
+///
+/// Not looked at: caches of jumps, which are valid under stamps that change with every translation of code; and which of several addresses
+/// a grant was mapped at.
 struct TranslationAudit {
   private let hypervisor: Hypervisor
   private let frames: FrameTable
@@ -43,7 +46,7 @@ struct TranslationAudit {
     let info = frames[frame].pointee
     let isWritable = translation.stores != .none
     // The processor itself marks descriptors as accessed, where the hypervisor has mapped them for it alone.
-    let isDescriptors = info.type == .segmentDescriptors && (translation.linear >> 39 & 511) == XenLayout.perDomainSlot
+    let isDescriptors = info.type == .segmentDescriptors && (translation.linear >> 39 & 511) == XenLayout.perDomainSlot && (v.gdtFrames.contains(frame) || v.mappedLDTFrames.contains(frame))
     if isWritable, info.ownerPlusOne != 0, info.typeCount != 0, info.type.isValidated, !isDescriptors { return "\(frame), which is \(info.type), and can write there" }
     if translation.stores == .free, hypervisor.memory.pageWord(frame.address) & PhysicalMemory.PageBits.watched != 0 {
       return "\(frame), a watched page, and can write there unseen"

@@ -19,20 +19,24 @@ extension Domain {
       v.processor.requestStop()
       v.leaveMemory()
     }
-    // Without roots and pins no frame is a page table any more.
     let all = ownedFrames.union(releasedFrames).sorted().map { MachineFrameNumber($0) }
     for frame in all where frames.owner(frame) == id && frames[frame].pointee.flags & FrameInfo.pinned != 0 {
       frames[frame].pointee.flags &= ~FrameInfo.pinned
       putAndType(frame)
     }
     hvm?.shadow?.tearDown()
-    var granted: [UInt64: UInt32] = [:]
-    for use in grants.active.values { granted[use.frame.rawValue, default: 0] += UInt32(use.readers + use.writers) }
+    var granted: [UInt64: (uses: UInt32, writers: UInt32)] = [:]
+    for use in grants.active.values {
+      granted[use.frame.rawValue, default: (0, 0)].uses += UInt32(use.readers + use.writers)
+      granted[use.frame.rawValue]!.writers += UInt32(use.writers)
+    }
     for frame in all where frames.owner(frame) == id && frames[frame].pointee.flags & FrameInfo.shared == 0 {
       hypervisor.setPhysical(of: frame, to: ~0)
-      // Tables that referred to each other in a circle keep each other; nobody else does.
-      let others = granted[frame.rawValue] ?? 0
+      // What the domain's own page tables referred to nobody refers to now; only grants that others use are left.
+      let (others, writers) = granted[frame.rawValue] ?? (0, 0)
       let p = frames[frame]
+      p.pointee.type = writers == 0 ? .none : .writable
+      p.pointee.typeCount = writers
       if p.pointee.flags & FrameInfo.allocated != 0 {
         if p.pointee.references > others + 1 { p.pointee.references = others + 1 }
         _ = frames.release(frame)
@@ -43,7 +47,11 @@ extension Domain {
     }
     ownedFrames = []
     releasedFrames = []
-    for frame in grants.frames + grants.statusFrames + perDomainTables + [sharedInfo] { hypervisor.freeShared(frame) }
+    frames.discard(all)
+    for frame in grants.frames + grants.statusFrames + perDomainTables + [sharedInfo] {
+      let (uses, writers) = granted[frame.rawValue] ?? (0, 0)
+      hypervisor.freeShared(frame, uses: uses, writers: writers)
+    }
     grants.frames = []
     grants.statusFrames = []
     perDomainTables = []

@@ -187,7 +187,9 @@ public final class VCPU {
 
   // MARK: Translations
 
+  /// Whoever runs pays for it.
   func flush() {
+    hypervisor.running?.charge(Self.flushCost)
     cpu.flushTLB(keepGlobal: false)
     hypervisor.flushClock += 1
     flushedAt = hypervisor.flushClock
@@ -198,6 +200,7 @@ public final class VCPU {
     if domain.isCompat || hvm != nil || !domain.kernelHalf.isFollowed || flushedAt <= domain.kernelHalf.changedAt {
       flush()
     } else {
+      hypervisor.running?.charge(Self.flushCost)
       cpu.flushPrograms()
     }
   }

@@ -24,6 +24,11 @@ extension VCPU {
   /// Time that a hypercall takes, and each entry of a batch, in instructions: a guest that only calls the hypervisor uses its turn up too.
   static let callCost: UInt64 = 100
   static let entryCost: UInt64 = 20
+  /// Of 4 KiB that are copied or zeroed, and of a processor's translations that are dropped.
+  static let pageCost: UInt64 = 300
+  static let flushCost: UInt64 = 100
+  /// Of an entry of a page table that is checked, or given back.
+  static let checkCost: UInt64 = 10
   /// Of an exception, and of an instruction carried out for the guest.
   static let exceptionCost: UInt64 = 50
   /// Time after which a batch goes on later, so that others have their turns.

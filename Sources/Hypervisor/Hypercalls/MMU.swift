@@ -75,13 +75,18 @@ extension VCPU {
     case UVMF.tlbFlush:
       for v in try flushTargets(mask, all: flags & UVMF.all != 0) { v.flushForGuest() }
     case UVMF.invlpg:
-      for v in try flushTargets(mask, all: flags & UVMF.all != 0) { v.cpu.invalidatePage(linear) }
+      for v in try flushTargets(mask, all: flags & UVMF.all != 0) { invalidate(linear, on: v) }
     default: break
     }
     return .zero
   }
 
   /// The processors a flush concerns: this one, all, or those of a bitmap in guest memory.
+  private func invalidate(_ linear: UInt64, on v: VCPU) {
+    charge(Self.entryCost)
+    v.cpu.invalidatePage(linear)
+  }
+
   private func flushTargets(_ bitmap: UInt64, all: Bool) throws(XenError) -> [VCPU] {
     if all { return domain.vcpus }
     return bitmap == 0 ? [self] : try members(of: bitmap)
@@ -145,15 +150,16 @@ extension VCPU {
     case .tlbFlushLocal: flushForGuest()
     case .invlpgLocal: cpu.invalidatePage(first)
     case .tlbFlushMulti: for v in try members(of: second) { v.flushForGuest() }
-    case .invlpgMulti: for v in try members(of: second) { v.cpu.invalidatePage(first) }
+    case .invlpgMulti: for v in try members(of: second) { invalidate(first, on: v) }
     case .tlbFlushAll: for v in domain.vcpus { v.flushForGuest() }
-    case .invlpgAll: for v in domain.vcpus { v.cpu.invalidatePage(first) }
+    case .invlpgAll: for v in domain.vcpus { invalidate(first, on: v) }
     // There are no caches to write back. Only who has devices may ask for it.
     case .flushCache, .flushCacheGlobal: throw .EACCES
     case .setLDT: try setLDT(base: first, entries: second)
     case .clearPage:
       try domain.getAndType(frame, .writable)
-      for n in 0..<512 { frames.setEntry(frame, n, 0) }
+      charge(Self.pageCost)
+      frames.fill(frame, from: nil)
       domain.putAndType(frame)
     case .copyPage:
       let source = MachineFrameNumber(second)
@@ -164,7 +170,8 @@ extension VCPU {
         frames.put(source)
         throw error
       }
-      for n in 0..<512 { frames.setEntry(frame, n, frames.entry(source, n)) }
+      charge(Self.pageCost)
+      frames.fill(frame, from: source)
       domain.putAndType(frame)
       frames.put(source)
     case .markSuper, .unmarkSuper: throw .EOPNOTSUPP

@@ -62,7 +62,7 @@ extension VCPU {
     var done = start
     while done < count {
       if done - start == UInt64(Self.batch) || done > start && hasTakenLong { return .again([command | done << 6, at, 0, 0, 0, 0]) }
-      charge(Self.entryCost << UInt64(order))
+      charge((command == MemoryOp.decreaseReservation ? Self.entryCost : Self.pageCost) << UInt64(order))
       let ok: Bool
       do throws(XenError) {
         switch command {
@@ -156,7 +156,7 @@ extension VCPU {
         try storeWord(doneAt, done)
         return .again([MemoryOp.exchange, at, 0, 0, 0, 0])
       }
-      charge(Self.entryCost << UInt64(step))
+      charge(Self.pageCost << UInt64(step))
       do throws(XenError) {
         try exchangeStep(inList, done, inOrder, inStep, outList, done / inStep * outStep, outOrder, outStep)
       } catch {

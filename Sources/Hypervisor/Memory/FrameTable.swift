@@ -56,6 +56,8 @@ struct FrameInfo {
   static let validating: UInt8 = 8
   /// A page table below the kernel's half of a 64-bit guest's top-level table (`KernelHalf`).
   static let kernelHalf: UInt8 = 16
+  /// Of a free frame: it is zero, and nobody can write to it.
+  static let zero: UInt8 = 32
 }
 
 /// All frames of the machine: who owns them and what they are used as.
@@ -108,7 +110,9 @@ final class FrameTable {
     if let last = returned.popLast() {
       number = last
       // Zeroed now, not when it was given back: until then a processor may have written to it by an old translation.
-      contents(MachineFrameNumber(number)).initializeMemory(as: UInt8.self, repeating: 0, count: 4096)
+      if info[Int(number)].flags & FrameInfo.zero == 0 {
+        contents(MachineFrameNumber(number)).initializeMemory(as: UInt8.self, repeating: 0, count: 4096)
+      }
     } else if fresh < end {
       number = fresh
       fresh += 1
@@ -126,6 +130,7 @@ final class FrameTable {
     let aligned = (fresh + count - 1) & ~(count - 1)
     guard aligned + count <= end else { return nil }
     while fresh < aligned {
+      info[Int(fresh)].flags = FrameInfo.zero
       returned.append(fresh)
       fresh += 1
     }
@@ -167,6 +172,35 @@ final class FrameTable {
     if memory.pageWord(frame.address) & PhysicalMemory.PageBits.code != 0 { memory.onCodeWrite?(frame.address, 4096) }
     returned.append(frame.rawValue)
     freeFrames += 1
+  }
+
+  /// Gives the host memory of free frames back: those of a domain that is gone, whose processors cannot write to them any more.
+  /// - Parameter candidates: lowest first; those that are not free are left alone.
+  func discard(_ candidates: [MachineFrameNumber]) {
+    var n = 0
+    while n < candidates.count {
+      let first = candidates[n].rawValue
+      var end = first
+      while n < candidates.count, candidates[n].rawValue == end, self[candidates[n]].pointee.ownerPlusOne == 0 {
+        end += 1
+        n += 1
+      }
+      if end == first {
+        n += 1
+      } else if memory.discard(first..<end) {
+        for frame in first..<end { info[Int(frame)].flags = FrameInfo.zero }
+      }
+    }
+  }
+
+  /// A frame gets the contents of another one, or zeros; decoded code on it is forgotten.
+  func fill(_ frame: MachineFrameNumber, from source: MachineFrameNumber?) {
+    memory.noteWrite(frame.address, size: 4096)
+    if let source {
+      contents(frame).copyMemory(from: contents(source), byteCount: 4096)
+    } else {
+      contents(frame).initializeMemory(as: UInt8.self, repeating: 0, count: 4096)
+    }
   }
 
   /// Takes the owner's own reference away: the frame is free as soon as nobody uses it.

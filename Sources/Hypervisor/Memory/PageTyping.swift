@@ -66,7 +66,8 @@ extension Domain {
     let p = frames[frame]
     p.pointee.typeCount -= 1
     if p.pointee.typeCount != 0 { return }
-    if p.pointee.type.isValidated {
+    // What the tables of a domain that has ended refer to goes all at once (`tearDown`).
+    if p.pointee.type.isValidated, state != .dead {
       hypervisor.running?.charge(UInt64(VCPU.batch))
       p.pointee.typeCount = 1
       devalidate(frame, p.pointee.type)
@@ -90,12 +91,15 @@ extension Domain {
       for n in 4..<512 { frames.setEntry(frame, n, 0) }
     }
     if isCompat, level == 4 { throw .EINVAL }
+    var checked: UInt64 = 0
+    defer { hypervisor.running?.charge(checked * VCPU.checkCost) }
     for n in guestSlots(frame, level) {
       let entry = frames.entry(frame, n)
       if entry & PTE.present == 0 {
         // Entries that are not present are the guest's business, but for an L3 of a 32-bit guest and top-level ones.
         continue
       }
+      checked += 1
       do throws(XenError) {
         let adjusted = try getEntry(entry, level: level, of: frame, index: n)
         if adjusted != entry { frames.setEntry(frame, n, adjusted) }
@@ -113,7 +117,14 @@ extension Domain {
   private func devalidate(_ frame: MachineFrameNumber, _ type: FrameType) {
     let level = type.level
     if level == 0 { return }
-    for n in guestSlots(frame, level) { putEntry(frames.entry(frame, n), level: level, of: frame) }
+    var checked: UInt64 = 0
+    for n in guestSlots(frame, level) {
+      let entry = frames.entry(frame, n)
+      if entry & PTE.present == 0 { continue }
+      checked += 1
+      putEntry(entry, level: level, of: frame)
+    }
+    hypervisor.running?.charge(checked * VCPU.checkCost)
     if level == 4 { hypervisor.removeOwnSlots(frame) }
     if level == 2, topL2s.remove(frame.rawValue) != nil {
       for n in XenLayout.compatFirstL2Slot..<512 { frames.setEntry(frame, n, 0) }
