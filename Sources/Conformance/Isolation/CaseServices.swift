@@ -122,15 +122,15 @@ final class CaseServices {
     }
   }
 
-  /// Offsets in the store's ring that are impossible: the store must not listen on.
+  /// Offsets in the store's ring that are impossible: the store must not listen on, nor take anything from there.
   func tryStore(_ guest: ScriptedGuest) -> [String] {
     let page = guest.storePage
     func word(_ offset: Int) -> UInt32 { page.load(fromByteOffset: offset, as: UInt32.self) }
     guard guest.isAlive, word(RingField.storeError) == 0, word(RingField.storeConnection) == 0 else { return [] }
-    page.storeBytes(of: word(RingField.storeRequestConsumer) &+ 3000, toByteOffset: RingField.storeRequestProducer, as: UInt32.self)
-    let before = turns
+    let consumer = word(RingField.storeRequestConsumer)
+    page.storeBytes(of: consumer &+ 3000, toByteOffset: RingField.storeRequestProducer, as: UInt32.self)
     guest.kick(guest.storePort)
-    return turns == before || word(RingField.storeError) != 0 ? [] : ["xenstore takes 3000 bytes from a ring of 1024"]
+    return word(RingField.storeRequestConsumer) == consumer || word(RingField.storeError) != 0 ? [] : ["xenstore takes 3000 bytes from a ring of 1024"]
   }
 
   /// A frame from outside, for everybody or somebody.

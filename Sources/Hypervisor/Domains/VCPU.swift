@@ -126,6 +126,9 @@ public final class VCPU {
   @inline(__always)
   var info: UnsafeMutableRawPointer { frames.contents(infoFrame) + infoOffset }
 
+  /// The vcpu_info is about to be written. It may lie in a page of the guest's where anything else is too, even a page table.
+  func noteInfoWrite() { if hasOwnInfo { frames.memory.noteWrite(infoFrame.address + UInt64(infoOffset), size: SharedInfoLayout.vcpuInfoBytes) } }
+
   @inline(__always)
   var upcallMask: Bool {
     get { info.load(fromByteOffset: SharedInfoLayout.upcallMask, as: UInt8.self) != 0 }
@@ -155,6 +158,7 @@ public final class VCPU {
 
   /// Sets `evtchn_upcall_pending` and wakes the processor if it waits.
   func notify() {
+    noteInfoWrite()
     upcallPending = true
     hvm?.eventPending()
     wake()

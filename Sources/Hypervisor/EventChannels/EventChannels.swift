@@ -124,6 +124,7 @@ extension Domain {
   private func announce(_ port: EventPort) {
     if twoLevelBit(port, layout.eventMask) { return }
     let v = vcpus[events[port].vcpu]
+    v.noteInfoWrite()
     if !setBit(v.info + layout.pendingSelector, Int(port) / (layout.word * 8)) { v.notify() }
   }
 

@@ -24,10 +24,13 @@ struct FIFOEvents {
 }
 
 extension Domain {
-  /// The word of a port; nil where the guest has no page for it.
+  /// The word of a port, which may be written; nil where the guest has no page for it.
   func fifoWord(_ port: EventPort) -> UnsafeMutableRawPointer? {
     guard let fifo, Int(port) / FIFOEvents.wordsPerPage < fifo.pages.count else { return nil }
-    return frames.contents(fifo.pages[Int(port) / FIFOEvents.wordsPerPage]) + Int(port) % FIFOEvents.wordsPerPage * 4
+    let frame = fifo.pages[Int(port) / FIFOEvents.wordsPerPage], offset = Int(port) % FIFOEvents.wordsPerPage * 4
+    // The guest may have anything else in the same page, even code, or a page table that is shadowed.
+    frames.memory.noteWrite(frame.address + UInt64(offset), size: 4)
+    return frames.contents(frame) + offset
   }
 
   func raiseFIFO(_ port: EventPort) {
@@ -59,6 +62,7 @@ extension Domain {
     let block = frames.contents(control.frame) + control.offset
     if !appended {
       // { ready u32, reserved u32, head[16] u32 }
+      frames.memory.noteWrite(control.frame.address + UInt64(control.offset), size: 72)
       block.storeBytes(of: port, toByteOffset: 8 + priority * 4, as: UInt32.self)
       let ready = block.load(as: UInt32.self)
       block.storeBytes(of: ready | 1 << UInt32(priority), as: UInt32.self)
