@@ -194,8 +194,11 @@ class Listener:
     def acknowledged(self):
         """The last record of each writer that is on the disk."""
         last = {}
-        for writer, number in re.findall(r"@@ ACK (\d) (\d+)\r?\n", self.log):
-            check(int(number) == last.get(int(writer), -1) + 1, f"writer {writer} goes from {last.get(int(writer))} to {number}")
+        # The kernel's own messages may begin on the same line.
+        for line in re.finditer(r"@@ ACK (\d) (\d+)(?:\r?\n|\[ )", self.log):
+            writer, number = line.groups()
+            check(int(number) == last.get(int(writer), -1) + 1,
+                  f"writer {writer} goes from {last.get(int(writer))} to {number}: … {self.log[max(0, line.start() - 600):line.end()]!r}")
             last[int(writer)] = int(number)
         return last
 
