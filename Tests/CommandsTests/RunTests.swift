@@ -14,7 +14,7 @@ private final class Folder {
 
   init() {
     // mkdtemp puts its own characters in the place of the last six.
-    var template = Array("/tmp/xenolith-XXXXXX".utf8CString)
+    var template = Array(("/tmp/xenolith-" + String(repeating: "X", count: 6)).utf8CString)
     path = String(cString: mkdtemp(&template))
   }
 

@@ -18,7 +18,8 @@ import XenABI
 /// - Without paging all addresses are guest-physical ones: a splintered page of 4 GiB.
 /// - Shadow pages come from a pool. When it is empty, the roots that were not used for longest go, then everything.
 ///
-/// Not modelled: 5-level paging (hidden from guests), shadowing across domains.
+/// Not modelled: 5-level paging (hidden from guests), shadowing across domains, tables in pages that the hypervisor writes by itself (rings of
+/// xenstore and console, the event bits of shared_info): what it writes there reaches the shadow when the guest next changes the entry.
 final class ShadowPaging {
   /// What a shadow page stands for.
   enum Kind: UInt8, CaseIterable {

@@ -81,12 +81,12 @@ extension VCPU {
     return .zero
   }
 
-  /// The processors a flush concerns: this one, all, or those of a bitmap in guest memory.
   private func invalidate(_ linear: UInt64, on v: VCPU) {
     charge(Self.entryCost)
     v.cpu.invalidatePage(linear)
   }
 
+  /// The processors a flush concerns: this one, all, or those of a bitmap in guest memory.
   private func flushTargets(_ bitmap: UInt64, all: Bool) throws(XenError) -> [VCPU] {
     if all { return domain.vcpus }
     return bitmap == 0 ? [self] : try members(of: bitmap)
